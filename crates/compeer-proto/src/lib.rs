@@ -1,1 +1,28 @@
-//! The pure part of Compeer.
+//! The pure part of Compeer: what goes over the wire and how it is read, with no sockets, files,
+//! clock or randomness of its own.
+//!
+//! Everything here is a value or a machine that takes `(input, now)` and gives outputs as values;
+//! sockets, tasks and time belong to the crate `compeer`, which drives it. So the same code runs
+//! in a simulator by the hundred thousand, under a fuzzer, and on wasm32.
+//!
+//! * [`PeerId`], [`Addr`], [`PeerAddr`], [`Ticket`]: who a peer is and where.
+//! * [`Kind`]: the word by which a handler is found.
+//! * [`ext`]: how structures grow without changing.
+//! * [`limits`]: every bound, with unit and reason.
+//! * [`text`]: foreign text made fit to be shown.
+//!
+//! What this is not: an application's first stop. Use `compeer`, which re-exports what its own
+//! API needs.
+
+pub mod addr;
+mod base32;
+mod bounded;
+pub mod ext;
+mod kind;
+pub mod limits;
+pub mod peer_id;
+pub mod text;
+
+pub use addr::{Addr, AddrError, PeerAddr};
+pub use kind::{Kind, KindError};
+pub use peer_id::{BadSignature, PeerId, PeerIdError};
