@@ -22,7 +22,9 @@ mod kind;
 pub mod limits;
 pub mod peer_id;
 pub mod text;
+mod ticket;
 
 pub use addr::{Addr, AddrError, PeerAddr};
 pub use kind::{Kind, KindError};
 pub use peer_id::{BadSignature, PeerId, PeerIdError};
+pub use ticket::{Ticket, TicketError};
