@@ -8,6 +8,7 @@
 //! * [`PeerId`], [`Addr`], [`PeerAddr`], [`Ticket`]: who a peer is and where.
 //! * [`Kind`]: the word by which a handler is found.
 //! * [`ext`]: how structures grow without changing.
+//! * [`frame`] and [`session`]: the wire, and the state machine of one connection.
 //! * [`limits`]: every bound, with unit and reason.
 //! * [`text`]: foreign text made fit to be shown.
 //!
@@ -18,13 +19,17 @@ pub mod addr;
 mod base32;
 mod bounded;
 pub mod ext;
+pub mod frame;
 mod kind;
 pub mod limits;
 pub mod peer_id;
+pub mod session;
 pub mod text;
+mod time;
 mod ticket;
 
 pub use addr::{Addr, AddrError, PeerAddr};
 pub use kind::{Kind, KindError};
+pub use time::Time;
 pub use peer_id::{BadSignature, PeerId, PeerIdError};
 pub use ticket::{Ticket, TicketError};

@@ -8,6 +8,8 @@
 //! What is not here: settings a person may choose (those have their default at the builder),
 //! and figures that describe the machine we run on.
 
+use std::time::Duration;
+
 /// The port a peer listens on when nobody chose another. Unit: TCP port.
 ///
 /// The telephone keys of C-O-M-P-E (2-6-6-7-3). Unassigned at IANA when chosen, below the
@@ -86,3 +88,74 @@ pub const MAX_TICKET_TEXT_LEN: usize = 16 * 1024;
 pub const TICKET_CHECKSUM_LEN: usize = 4;
 
 // session
+
+/// Largest frame with its length field. Unit: bytes.
+///
+/// The plaintext of one TLS record (RFC 8446 §5.1), so a frame never waits for a second one.
+pub const MAX_FRAME: usize = 16 * 1024;
+
+/// Most bytes of a body in one frame. Unit: bytes. A frame less the largest header with a kind
+/// (length 2, type 1, header at most 91).
+pub const MAX_FRAME_BODY: usize = MAX_FRAME - 96;
+
+/// Longest text for a person in a frame (failure, refusal, goodbye). Unit: bytes of UTF-8.
+pub const MAX_TEXT: usize = 1024;
+
+/// Longest agent string in HELLO. Unit: bytes.
+pub const MAX_AGENT: usize = 64;
+
+/// Longest body of one message. Unit: bytes. Larger things are streams.
+pub const MAX_BODY: u32 = 1024 * 1024;
+
+/// Requests served at a time for one connection. Unit: requests.
+///
+/// Enough for 300,000 requests a second at 3 ms each; at about 500 bytes of state, half a MiB.
+pub const MAX_REQUESTS: u32 = 1024;
+
+/// What a message costs of a window beside its kind and body. Unit: bytes.
+///
+/// About what keeping an empty one costs, so that a window of empty messages is bounded too.
+pub const MESSAGE_OVERHEAD: u32 = 64;
+
+/// Initial credit of each direction of a request. Unit: bytes of cost.
+///
+/// Four full frames: the next one is on its way while the last is consumed.
+pub const WINDOW: u32 = 64 * 1024;
+
+/// Least window a HELLO may name. Unit: bytes of cost. The first frame of any message must fit.
+pub const MIN_WINDOW: u32 = 4 * 1024;
+
+/// Credit for one-way requests of one connection. Unit: bytes of cost.
+///
+/// Two bodies of the largest size, so that one can be on its way while one is handled.
+pub const NOTIFY_WINDOW: u32 = 2 * MAX_BODY + 2 * MIN_WINDOW;
+
+/// Least part of its body that the first frame of a cut one-way request carries. Unit: bytes.
+///
+/// It bounds the unfinished ones to [`NOTIFY_WINDOW`] / this = 257.
+pub const MIN_FRAGMENT: usize = 8 * 1024;
+
+/// Received and not yet consumed bytes of one connection. Unit: bytes of cost. Beyond it new
+/// requests are answered *busy*, and replies larger than their window wait.
+pub const CONNECTION_BUDGET: usize = 8 * 1024 * 1024;
+
+/// The same for all connections of a process. Unit: bytes of cost. A guess: a laptop has it.
+pub const PROCESS_BUDGET: usize = 256 * 1024 * 1024;
+
+/// Data cut into frames ahead of the socket. Unit: bytes.
+///
+/// More would make a short message wait behind bulk, less would cost system calls.
+pub const OUTBOX_HIGH_WATER: usize = 64 * 1024;
+
+/// Answers that wait for a peer that reads none of them, before we read no more of it.
+/// Unit: bytes. An honest peer causes at most [`MAX_REQUESTS`] ENDs (16 bytes each) beside data.
+pub const OUTBOX_BACKLOG: usize = 256 * 1024;
+
+/// Silence after which a PING goes. With [`PONG_WITHIN`]: a dead peer is noticed within 15 s.
+pub const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// Silence after a PING that means death.
+pub const PONG_WITHIN: Duration = Duration::from_secs(7);
+
+/// How long a CANCEL may stay without its END before the connection is given up.
+pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(30);

@@ -1,0 +1,82 @@
+//! What a session is started with: its side, its HELLO, its patience, and the
+//! memory that it shares with the other sessions of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::frame::Hello;
+use crate::limits;
+
+/// Which side of the connection this is; it decides whose ids are even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This side dialled: its request and stream ids are even, from 2.
+    Dialer,
+    /// This side accepted: its ids are odd, from 1.
+    Acceptor,
+}
+
+/// How a session is to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which side this is.
+    pub role: Role,
+    /// What to say first; its `limits` are enforced on the other side.
+    pub hello: Hello,
+    /// Send a PING after this much silence. Default 5 s.
+    pub ping_after: Duration,
+    /// Give up when this long after a PING still nothing came. Default 7 s, so
+    /// that a dead peer is noticed within 15 s.
+    pub pong_within: Duration,
+    /// Memory shared with the other sessions of the process.
+    pub budget: Arc<Budget>,
+}
+
+impl Config {
+    /// The defaults, for a side and its HELLO.
+    pub fn new(role: Role, hello: Hello) -> Self {
+        Config {
+            role,
+            hello,
+            ping_after: limits::PING_AFTER,
+            pong_within: limits::PONG_WITHIN,
+            budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
+        }
+    }
+}
+
+/// A bound on the bytes that all sessions of a process hold for messages that
+/// were received and not yet consumed.
+///
+/// It is the one thing sessions share. When it is used up, new requests are
+/// answered *busy*; nothing that was promised credit is lost.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Budget { limit, used: AtomicUsize::new(0) }
+    }
+
+    /// Bytes in use now.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) <= self.limit
+    }
+
+    pub(super) fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
