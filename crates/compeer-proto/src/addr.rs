@@ -253,7 +253,7 @@ fn check_host(host: &str) -> Result<(), AddrError> {
 /// ```
 /// use compeer_proto::PeerAddr;
 ///
-/// let id = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenq".parse()?;
+/// let id = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkena".parse()?;
 /// let bob = PeerAddr::new(id, ["192.168.1.20".parse()?, "attic.example".parse()?]);
 /// assert_eq!(bob.addrs.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -300,4 +300,4 @@ fn from_ipv6(ip: Ipv6Addr, port: u16) -> Addr {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

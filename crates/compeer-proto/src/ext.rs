@@ -159,4 +159,4 @@ impl<'de> Deserialize<'de> for Ext {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

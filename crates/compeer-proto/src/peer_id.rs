@@ -32,7 +32,7 @@ use crate::limits::{PEER_ID_LEN, PEER_ID_TEXT_LEN, SHORT_ID_LEN, SIGNATURE_LEN};
 /// ```
 /// use compeer_proto::PeerId;
 ///
-/// let text = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenq";
+/// let text = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkena";
 /// let id: PeerId = text.parse()?;
 /// assert_eq!(id, text.to_uppercase().parse()?);
 /// assert_eq!(id.to_string(), text);

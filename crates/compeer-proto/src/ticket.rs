@@ -42,7 +42,7 @@ const SHORTEST_BELIEVED: usize = 24;
 /// ```
 /// use compeer_proto::{PeerAddr, Ticket};
 ///
-/// let id = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenq".parse()?;
+/// let id = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkena".parse()?;
 /// let word = Ticket::Peer(PeerAddr::new(id, ["192.168.1.20".parse()?])).to_string();
 /// assert!(word.starts_with("peer"));
 /// assert_eq!(word.parse::<Ticket>()?.to_string(), word);
