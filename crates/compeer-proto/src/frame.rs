@@ -24,7 +24,7 @@ mod hello;
 #[cfg(test)]
 mod tests;
 
-pub use hello::{Hello, PeerLimits, EXT_NAME};
+pub use hello::{EXT_NAME, Hello, PeerLimits};
 
 /// The request wants no reply and gets no END.
 pub const FLAG_NO_REPLY: u8 = 1;
@@ -279,15 +279,19 @@ pub fn decode(frame: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
         REQUEST => {
             let (h, body) = take::<RequestHeader<'_>>(rest).ok_or(bad)?;
             let (id, kind) = (h.id, h.kind.0);
-            let frame = Frame::Request { id, flags: h.flags, timeout_ms: h.timeout_ms, len: h.len, kind, body };
+            let frame =
+                Frame::Request { id, flags: h.flags, timeout_ms: h.timeout_ms, len: h.len, kind, body };
             (frame, &[][..])
         }
         MESSAGE | REPLY => {
             let (h, body) = take::<MessageHeader<'_>>(rest).ok_or(bad)?;
             let (id, len, kind) = (h.id, h.len, h.kind.0);
             let message = kind_of_frame == MESSAGE;
-            let frame =
-                if message { Frame::Message { id, len, kind, body } } else { Frame::Reply { id, len, kind, body } };
+            let frame = if message {
+                Frame::Message { id, len, kind, body }
+            } else {
+                Frame::Reply { id, len, kind, body }
+            };
             (frame, &[][..])
         }
         DATA => {
@@ -344,8 +348,12 @@ pub fn encode(frame: &Frame<'_>, out: &mut Vec<u8>) {
         Frame::Request { id, flags, timeout_ms, len, kind, body } => {
             put(REQUEST, &RequestHeader { id, flags, timeout_ms, len, kind: Raw(kind) }, body, out);
         }
-        Frame::Message { id, len, kind, body } => put(MESSAGE, &MessageHeader { id, len, kind: Raw(kind) }, body, out),
-        Frame::Reply { id, len, kind, body } => put(REPLY, &MessageHeader { id, len, kind: Raw(kind) }, body, out),
+        Frame::Message { id, len, kind, body } => {
+            put(MESSAGE, &MessageHeader { id, len, kind: Raw(kind) }, body, out)
+        }
+        Frame::Reply { id, len, kind, body } => {
+            put(REPLY, &MessageHeader { id, len, kind: Raw(kind) }, body, out)
+        }
         Frame::Data { id, body } => put(DATA, &id, body, out),
         Frame::Finish { id } => put(FINISH, &id, &[], out),
         Frame::Cancel { id } => put(CANCEL, &id, &[], out),
@@ -385,4 +393,13 @@ fn put_text<T: Serialize>(kind_of_frame: u8, header: &T, out: &mut Vec<u8>) {
     out.push(kind_of_frame);
     let header = postcard::to_allocvec(header).expect("numbers and bytes always serialise");
     out.extend_from_slice(&header);
+}
+
+/// The longest beginning of `text` that takes at most `max` bytes.
+pub(crate) fn cut_text(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -112,6 +112,10 @@ pub const MAX_BODY: u32 = 1024 * 1024;
 /// Enough for 300,000 requests a second at 3 ms each; at about 500 bytes of state, half a MiB.
 pub const MAX_REQUESTS: u32 = 1024;
 
+/// Requests of ours in flight on one connection, also when the peer would serve more. Unit:
+/// requests. A guess: it bounds what a peer can make us keep that never ends what we cancelled.
+pub const MAX_REQUESTS_SENT: u32 = 16 * 1024;
+
 /// What a message costs of a window beside its kind and body. Unit: bytes.
 ///
 /// About what keeping an empty one costs, so that a window of empty messages is bounded too.
@@ -128,7 +132,10 @@ pub const MIN_WINDOW: u32 = 4 * 1024;
 /// Credit for one-way requests of one connection. Unit: bytes of cost.
 ///
 /// Two bodies of the largest size, so that one can be on its way while one is handled.
-pub const NOTIFY_WINDOW: u32 = 2 * MAX_BODY + 2 * MIN_WINDOW;
+pub const NOTIFY_WINDOW: u32 = 2 * MIN_NOTIFY_WINDOW;
+
+/// Least such credit a HELLO may name. Unit: bytes of cost. One body of the largest size fits.
+pub const MIN_NOTIFY_WINDOW: u32 = MAX_BODY + MIN_WINDOW;
 
 /// Least part of its body that the first frame of a cut one-way request carries. Unit: bytes.
 ///
@@ -147,9 +154,20 @@ pub const PROCESS_BUDGET: usize = 256 * 1024 * 1024;
 /// More would make a short message wait behind bulk, less would cost system calls.
 pub const OUTBOX_HIGH_WATER: usize = 64 * 1024;
 
-/// Answers that wait for a peer that reads none of them, before we read no more of it.
-/// Unit: bytes. An honest peer causes at most [`MAX_REQUESTS`] ENDs (16 bytes each) beside data.
+/// Beyond this an END goes without its words. Unit: bytes waiting for the socket.
+pub const OUTBOX_WORDS: usize = 2 * OUTBOX_HIGH_WATER;
+
+/// Answers that wait for a peer that reads none of them, before we read no more of it, beside
+/// [`OUTBOX_PER_REQUEST`]. Unit: bytes.
+///
+/// It must be out of reach for an honest pair, or both could wait for the other to read: data
+/// and words stay below [`OUTBOX_WORDS`] and a frame.
 pub const OUTBOX_BACKLOG: usize = 256 * 1024;
+
+/// What each request in flight may add to [`OUTBOX_BACKLOG`]. Unit: bytes.
+///
+/// Four CREDITs for half a window each, a CANCEL or FINISH, and an END, of 18 bytes at most.
+pub const OUTBOX_PER_REQUEST: usize = 128;
 
 /// Silence after which a PING goes. With [`PONG_WITHIN`]: a dead peer is noticed within 15 s.
 pub const PING_AFTER: Duration = Duration::from_secs(5);
@@ -159,3 +177,6 @@ pub const PONG_WITHIN: Duration = Duration::from_secs(7);
 
 /// How long a CANCEL may stay without its END before the connection is given up.
 pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A timer this late means that the whole process was stopped, and proves nothing about others.
+pub const LATE_TIMER: Duration = Duration::from_secs(2);

@@ -23,23 +23,31 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::frame::{self, FLAG_NO_REPLY, FLAG_OPEN, Frame, Hello, PeerLimits};
+use crate::frame::{self, Frame, PeerLimits};
 use crate::{Kind, Time, limits};
 
+mod budget;
+mod caller;
 mod config;
 mod event;
+mod incoming;
 mod lane;
 mod liveness;
+mod oneway;
 mod outbox;
 mod receive;
+mod server;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-pub use config::{Budget, Config, Role};
+pub use budget::Budget;
+pub use config::{Config, Role};
 pub use event::{Event, GoodbyeReason, Message, Outcome, Violation};
 
-use lane::{Opening, Partial, RecvLane, SendLane, Turn};
+use lane::{RecvLane, SendLane};
 use liveness::Liveness;
+use oneway::OneWay;
 use outbox::Outbox;
 
 /// Names a request within its session; both sides use the same number.
@@ -106,6 +114,22 @@ struct Exchange {
     last: Option<Last>,
 }
 
+impl Exchange {
+    /// With what the other side lets us send, and what we let it send.
+    fn new(their_window: u32, our_window: u32, deadline: Option<Time>, open: bool) -> Self {
+        Exchange {
+            send: SendLane::new(u64::from(their_window)),
+            recv: RecvLane::new(u64::from(our_window)),
+            deadline,
+            held: 0,
+            open,
+            dispatched: false,
+            cancelled: false,
+            last: None,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Last {
     Finish,
@@ -116,48 +140,70 @@ enum Last {
 #[derive(Debug)]
 pub struct Session {
     config: Config,
+    /// What the other side takes, once its HELLO is here.
     peer: Option<PeerLimits>,
     out: Outbox,
+    /// The beginning of a frame whose rest has not come.
     inbuf: Vec<u8>,
     events: VecDeque<Event>,
     exchanges: BTreeMap<u64, Exchange>,
-    /// Lanes with a frame to send, taking turns.
+    /// Lanes with a frame to send, taking turns; [`turns::DRAIN`] is among them.
     ready: VecDeque<u64>,
-    /// Lanes whose claim waits for budget.
+    /// Requests of ours with a reply that waits for budget.
     claims: VecDeque<u64>,
-    /// Unfinished one-way requests of the peer.
-    notifies: BTreeMap<u64, Partial>,
-    /// Unfinished one-way requests of ours.
-    outgoing_notifies: BTreeMap<u64, SendLane>,
+    /// Claims granted and not yet paid back by what was consumed.
+    debts: u64,
+    oneway: OneWay,
     deadlines: BTreeSet<(Time, u64)>,
     next_id: u64,
     last_peer_id: u64,
     next_stream: u64,
     mine: usize,
     theirs: usize,
+    /// Bytes of cost held for received messages, all of them in the budgets.
     held: u64,
-    /// What we may still send of one-way requests.
-    notify_allowance: u64,
-    /// What the peer may still send of them.
-    peer_notify_allowance: u64,
-    notify_unreturned: u64,
-    room_wanted: bool,
-    draining: bool,
-    peer_drains: bool,
-    drained: bool,
+    wanted: Wanted,
+    drain: Drain,
     liveness: Liveness,
+}
+
+/// What requests that answered [`SendError::Blocked`] wait for.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// One of the places the peer offers.
+    place: bool,
+    /// Credit for one-way requests.
+    credit: bool,
+    /// That the socket takes what is cut.
+    socket: bool,
+}
+
+/// How far the two sides have come in ending a connection in good order.
+#[derive(Debug, Default)]
+struct Drain {
+    /// We start no more requests.
+    wanted: bool,
+    /// Our DRAIN is cut: all that we started is before it.
+    sent: bool,
+    /// The other side's DRAIN has come.
+    received: bool,
+    /// [`Event::Drained`] was given.
+    done: bool,
 }
 
 impl Session {
     /// A session that has its HELLO ready to send.
-    pub fn new(config: Config, now: Time) -> Self {
+    ///
+    /// Limits in `config.hello` that no peer would accept are raised to the
+    /// least, and a `max_body` beyond [`limits::MAX_BODY`] is lowered to it.
+    pub fn new(mut config: Config, now: Time) -> Self {
+        config.hello.limits = config.hello.limits.made_valid();
         let mut out = Outbox::default();
         out.control(&Frame::Hello(config.hello.clone()));
         let first = match config.role {
             Role::Dialer => 2,
             Role::Acceptor => 1,
         };
-        let liveness = Liveness::new(config.ping_after, config.pong_within, now);
         Session {
             peer: None,
             out,
@@ -166,8 +212,8 @@ impl Session {
             exchanges: BTreeMap::new(),
             ready: VecDeque::new(),
             claims: VecDeque::new(),
-            notifies: BTreeMap::new(),
-            outgoing_notifies: BTreeMap::new(),
+            debts: 0,
+            oneway: OneWay::new(config.hello.limits),
             deadlines: BTreeSet::new(),
             next_id: first,
             last_peer_id: 0,
@@ -175,182 +221,11 @@ impl Session {
             mine: 0,
             theirs: 0,
             held: 0,
-            notify_allowance: 0,
-            peer_notify_allowance: u64::from(config.hello.limits.notify_window),
-            notify_unreturned: 0,
-            room_wanted: false,
-            draining: false,
-            peer_drains: false,
-            drained: false,
-            liveness,
+            wanted: Wanted::default(),
+            drain: Drain::default(),
+            liveness: Liveness::new(config.ping_after, config.pong_within, now),
             config,
         }
-    }
-
-    /// Starts a request.
-    ///
-    /// # Errors
-    /// [`SendError::Blocked`] while the peer serves as many as it takes, then
-    /// [`Event::Room`] follows; [`SendError::TooLarge`], [`SendError::NotReady`],
-    /// [`SendError::Draining`].
-    pub fn request(
-        &mut self,
-        message: Message,
-        options: RequestOptions,
-        now: Time,
-    ) -> Result<RequestId, SendError> {
-        let peer = self.ready_to_send(&message)?;
-        if self.mine >= peer.max_requests as usize {
-            self.room_wanted = true;
-            return Err(SendError::Blocked);
-        }
-        let id = self.new_id();
-        let deadline = options.timeout.map(|timeout| now + timeout);
-        let flags = if options.open { FLAG_OPEN } else { 0 };
-        // A timeout below a millisecond is still a deadline, so never 0.
-        let timeout_ms = options.timeout.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX).max(1));
-        let mut exchange = Exchange {
-            send: SendLane::new(u64::from(peer.window)),
-            recv: RecvLane::new(u64::from(self.config.hello.limits.window)),
-            deadline,
-            held: 0,
-            open: options.open,
-            dispatched: false,
-            cancelled: false,
-            last: None,
-        };
-        exchange.send.load(Opening::Request { flags, timeout_ms }, message);
-        self.exchanges.insert(id, exchange);
-        self.mine += 1;
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id));
-        }
-        self.queue(id);
-        self.pump();
-        Ok(RequestId(id))
-    }
-
-    /// Sends a one-way request: no reply, no end, and no word if it is lost
-    /// with the connection.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request); `Blocked` while the peer has not handled
-    /// enough of those before.
-    pub fn notify(&mut self, message: Message) -> Result<(), SendError> {
-        self.ready_to_send(&message)?;
-        let cost = lane::cost(&message.kind, message.body.len());
-        // Ids rise on the wire: what was started before goes first.
-        self.pump();
-        if self.notify_allowance < cost || !self.out.has_room() {
-            self.room_wanted = true;
-            return Err(SendError::Blocked);
-        }
-        self.notify_allowance -= cost;
-        let id = self.new_id();
-        if message.body.len() <= limits::MAX_FRAME_BODY {
-            let len = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
-            let opening = Opening::Request { flags: FLAG_NO_REPLY, timeout_ms: 0 };
-            self.out.data(&lane::opening_frame(opening, id, len, message.kind.as_bytes(), &message.body));
-            return Ok(());
-        }
-        let mut send = SendLane::new(cost);
-        send.load(Opening::Request { flags: FLAG_NO_REPLY, timeout_ms: 0 }, message);
-        send.queued = true;
-        self.outgoing_notifies.insert(id, send);
-        self.ready.push_back(id);
-        self.pump();
-        Ok(())
-    }
-
-    /// Sends a further message of an open request of ours.
-    ///
-    /// # Errors
-    /// [`SendError::Blocked`] while the one before it is not out, then
-    /// [`Event::Writable`] follows; [`SendError::Over`], [`SendError::TooLarge`].
-    pub fn send(&mut self, id: RequestId, message: Message) -> Result<(), SendError> {
-        self.check_size(&message)?;
-        let Some(exchange) = self.exchanges.get_mut(&id.0) else { return Err(SendError::Over) };
-        if !self.config.role.owns(id.0) || exchange.cancelled || !exchange.open {
-            return Err(SendError::Over);
-        }
-        self.load(id.0, Opening::Message, message)
-    }
-
-    /// Says that no further messages of an open request follow.
-    pub fn finish(&mut self, id: RequestId) {
-        if !self.config.role.owns(id.0) {
-            return;
-        }
-        let Some(exchange) = self.exchanges.get_mut(&id.0) else { return };
-        if !std::mem::take(&mut exchange.open) || exchange.cancelled {
-            return;
-        }
-        if exchange.send.is_busy() {
-            exchange.last = Some(Last::Finish);
-        } else {
-            self.out.data(&Frame::Finish { id: id.0 });
-        }
-    }
-
-    /// Replies to a request of the peer.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn reply(&mut self, id: RequestId, message: Message) -> Result<(), SendError> {
-        self.check_size(&message)?;
-        let Some(exchange) = self.exchanges.get(&id.0) else { return Err(SendError::Over) };
-        if self.config.role.owns(id.0) || !exchange.dispatched || exchange.last.is_some() {
-            return Err(SendError::Over);
-        }
-        self.load(id.0, Opening::Reply, message)
-    }
-
-    /// Ends a request of the peer, after the replies sent so far.
-    pub fn end(&mut self, id: RequestId, outcome: Outcome) {
-        if self.config.role.owns(id.0) {
-            return;
-        }
-        let Some(exchange) = self.exchanges.get_mut(&id.0) else { return };
-        if exchange.send.is_busy() {
-            exchange.last.get_or_insert(Last::End(outcome));
-        } else {
-            self.send_end(id.0, &outcome);
-        }
-    }
-
-    /// Gives up a request of ours. No further event names it.
-    pub fn cancel(&mut self, id: RequestId, now: Time) {
-        if self.config.role.owns(id.0) {
-            self.cancel_mine(id.0, now);
-        }
-    }
-
-    /// A reply, or a further message, was handed on: its credit may go back.
-    pub fn consumed(&mut self, id: RequestId, message: &Message) {
-        let window = u64::from(self.config.hello.limits.window);
-        let cost = lane::cost(&message.kind, message.body.len());
-        let mine = self.config.role.owns(id.0);
-        let Some(exchange) = self.exchanges.get_mut(&id.0) else { return };
-        let more_may_come = mine || exchange.open || exchange.recv.is_partial();
-        let back = exchange.recv.consumed(cost, window);
-        let released = cost.min(exchange.held);
-        exchange.held -= released;
-        if let Some(bytes) = back.filter(|_| more_may_come && !exchange.cancelled) {
-            self.out.control(&Frame::Credit { id: id.0, bytes });
-        }
-        self.release(released);
-    }
-
-    /// One-way requests of this total cost were handled.
-    pub fn notify_done(&mut self, cost: u64) {
-        self.notify_unreturned += cost;
-        self.release(cost);
-        if self.notify_unreturned < u64::from(self.config.hello.limits.notify_window) / 4 {
-            return;
-        }
-        self.peer_notify_allowance += self.notify_unreturned;
-        let back = std::mem::take(&mut self.notify_unreturned);
-        self.out.control(&Frame::Credit { id: 0, bytes: u32::try_from(back).unwrap_or(u32::MAX) });
     }
 
     /// Asks for a PONG now; [`Event::Pong`] tells the round trip.
@@ -381,10 +256,13 @@ impl Session {
     /// Starts no more requests; [`Event::Drained`] comes when all is answered
     /// and the other side drains too.
     pub fn drain(&mut self) {
-        if !std::mem::replace(&mut self.draining, true) {
-            self.out.data(&Frame::Drain);
+        if std::mem::replace(&mut self.drain.wanted, true) {
+            return;
         }
-        self.check_drained();
+        // Behind all that was started: the other side may close once it has it.
+        self.ready.push_back(turns::DRAIN);
+        self.wake_all();
+        self.pump();
     }
 
     /// Appends the last frame; close when [`transmit`](Self::transmit) is empty.
@@ -399,18 +277,22 @@ impl Session {
 
     /// No request is in flight in either direction, and nothing waits to be sent.
     pub fn is_idle(&self) -> bool {
-        self.exchanges.is_empty() && self.notifies.is_empty() && self.outgoing_notifies.is_empty() && self.out.is_empty()
+        self.exchanges.is_empty() && self.oneway.is_idle() && self.out.is_empty()
     }
 
     /// Either side has said that it starts no more requests here.
     pub fn is_draining(&self) -> bool {
-        self.draining || self.peer_drains
+        self.drain.wanted || self.drain.received
     }
 
     /// The other side takes in less than it makes us answer: read no more of it
     /// until [`transmit`](Self::transmit) has gone out.
+    ///
+    /// Two honest sides are never both in this state, whatever they do: what
+    /// can wait beside data is bounded by the requests in flight.
     pub fn is_backlogged(&self) -> bool {
-        self.out.backlog() > limits::OUTBOX_BACKLOG
+        let in_flight = self.mine + self.theirs + self.out.ends();
+        self.out.backlog() > limits::OUTBOX_BACKLOG + in_flight * limits::OUTBOX_PER_REQUEST
     }
 
     /// How many requests of ours are in flight.
@@ -430,28 +312,16 @@ impl Session {
 
     /// Bytes to write next; empty when there is nothing.
     pub fn transmit(&mut self) -> &[u8] {
-        if self.out.has_room() {
-            self.pump();
-        }
+        self.pump();
         self.out.wire()
     }
 
     /// The socket took `n` bytes of [`transmit`](Self::transmit).
     pub fn advance(&mut self, n: usize) {
         self.out.advance(n);
-        if self.room_wanted && self.out.has_room() {
-            self.room_wanted = false;
+        if self.out.has_room() && std::mem::take(&mut self.wanted.socket) {
             self.events.push_back(Event::Room);
         }
-    }
-
-    fn ready_to_send(&self, message: &Message) -> Result<PeerLimits, SendError> {
-        let peer = self.peer.ok_or(SendError::NotReady)?;
-        if self.is_draining() {
-            return Err(SendError::Draining);
-        }
-        self.check_size(message)?;
-        Ok(peer)
     }
 
     fn check_size(&self, message: &Message) -> Result<(), SendError> {
@@ -460,177 +330,66 @@ impl Session {
         if len > max { Err(SendError::TooLarge { len, max }) } else { Ok(()) }
     }
 
-    fn new_id(&mut self) -> u64 {
-        let id = self.next_id;
-        self.next_id += 2;
-        id
-    }
-
-    fn load(&mut self, id: u64, opening: Opening, message: Message) -> Result<(), SendError> {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return Err(SendError::Over) };
-        if exchange.send.is_busy() {
-            exchange.send.waited_for = true;
-            return Err(SendError::Blocked);
+    /// Whoever was told to wait is to find out that no request starts any more.
+    fn wake_all(&mut self) {
+        let Wanted { place, credit, socket } = std::mem::take(&mut self.wanted);
+        if place || credit || socket {
+            self.events.push_back(Event::Room);
         }
-        exchange.send.load(opening, message);
-        self.queue(id);
-        self.pump();
-        Ok(())
-    }
-
-    fn queue(&mut self, id: u64) {
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            if !std::mem::replace(&mut exchange.send.queued, true) {
-                self.ready.push_back(id);
-            }
-        }
-    }
-
-    /// Cuts frames off the lanes in turn while the outbox has room.
-    fn pump(&mut self) {
-        while self.out.has_room() {
-            let Some(id) = self.ready.pop_front() else { return };
-            let Some(send) = self.lane_mut(id) else { continue };
-            send.queued = false;
-            // The borrow of the lane ends before the outbox is used again.
-            let mut lane = std::mem::replace(send, SendLane::new(0));
-            let turn = lane.turn(id, &mut self.out);
-            lane.queued = turn == Turn::More;
-            let told = turn == Turn::Done && std::mem::take(&mut lane.waited_for);
-            if let Some(send) = self.lane_mut(id) {
-                *send = lane;
-            }
-            match turn {
-                Turn::More => self.ready.push_back(id),
-                Turn::NoCredit => {}
-                Turn::Done => self.lane_done(id, told),
-            }
-        }
-    }
-
-    fn lane_mut(&mut self, id: u64) -> Option<&mut SendLane> {
-        match self.exchanges.get_mut(&id) {
-            Some(exchange) => Some(&mut exchange.send),
-            None => self.outgoing_notifies.get_mut(&id),
-        }
-    }
-
-    fn lane_done(&mut self, id: u64, told: bool) {
-        if self.outgoing_notifies.remove(&id).is_some() {
-            return;
-        }
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        match exchange.last.take() {
-            Some(Last::Finish) => self.out.data(&Frame::Finish { id }),
-            Some(Last::End(outcome)) => self.send_end(id, &outcome),
-            None if told => self.events.push_back(Event::Writable { id: RequestId(id) }),
-            None => {}
-        }
-    }
-
-    fn send_end(&mut self, id: u64, outcome: &Outcome) {
-        let text = cut(outcome.text());
-        self.out.data(&Frame::End { id, status: outcome.status(), text: text.as_bytes() });
-        self.forget(id);
-    }
-
-    /// Ends a request of the peer at once, dropping a reply half sent.
-    fn refuse(&mut self, id: u64, outcome: &Outcome) {
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.send.abandon();
-        }
-        self.send_end(id, outcome);
-    }
-
-    fn cancel_mine(&mut self, id: u64, now: Time) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        if std::mem::replace(&mut exchange.cancelled, true) {
-            return;
-        }
-        if exchange.send.is_unstarted_request() {
-            // The peer never heard of it.
-            self.forget(id);
-            return;
-        }
-        exchange.send.abandon();
-        exchange.last = None;
-        let held = std::mem::take(&mut exchange.held);
-        if let Some(deadline) = exchange.deadline.take() {
-            self.deadlines.remove(&(deadline, id));
-        }
-        let patience = now + limits::CANCEL_ANSWERED_WITHIN;
-        exchange.deadline = Some(patience);
-        self.deadlines.insert((patience, id));
-        self.release(held);
-        self.out.data(&Frame::Cancel { id });
     }
 
     /// Removes a request that is over, of either side.
-    fn forget(&mut self, id: u64) -> Option<Exchange> {
-        let exchange = self.exchanges.remove(&id)?;
+    fn forget(&mut self, id: u64) {
+        let Some(exchange) = self.exchanges.remove(&id) else { return };
+        // Not left for the turn to find: a peer that reads nothing would make
+        // the queue grow, since then no turn comes.
         if exchange.send.queued {
             self.ready.retain(|queued| *queued != id);
-        }
-        if exchange.recv.waits {
-            self.claims.retain(|waiting| *waiting != id);
         }
         if let Some(deadline) = exchange.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        if self.config.role.owns(id) {
+        let mine = self.config.role.owns(id);
+        self.let_go(id, &exchange.recv, exchange.held);
+        if mine {
             self.mine -= 1;
-            if std::mem::take(&mut self.room_wanted) {
+            if std::mem::take(&mut self.wanted.place) {
                 self.events.push_back(Event::Room);
             }
         } else {
             self.theirs -= 1;
         }
-        self.release(exchange.held);
         self.check_drained();
-        Some(exchange)
     }
 
     fn check_drained(&mut self) {
-        let over = self.draining && self.peer_drains && self.exchanges.is_empty();
-        if over && !std::mem::replace(&mut self.drained, true) {
+        let agreed = self.drain.sent && self.drain.received;
+        let over = agreed && self.exchanges.is_empty() && self.oneway.is_idle();
+        if over && !std::mem::replace(&mut self.drain.done, true) {
             self.events.push_back(Event::Drained);
         }
-    }
-
-    fn hold(&mut self, bytes: u64) {
-        self.held += bytes;
-        self.config.budget.take(usize::try_from(bytes).unwrap_or(usize::MAX));
-    }
-
-    fn release(&mut self, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
-        let bytes = bytes.min(self.held);
-        self.held -= bytes;
-        self.config.budget.give(usize::try_from(bytes).unwrap_or(usize::MAX));
-        self.grant_claims();
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.config.budget.give(usize::try_from(self.held).unwrap_or(usize::MAX));
+        self.config.budget.give(self.held);
     }
 }
 
 impl Role {
     /// Whether an id is one that this side hands out.
     fn owns(self, id: u64) -> bool {
-        (id % 2 == 0) == (self == Role::Dialer)
+        id.is_multiple_of(2) == (self == Role::Dialer)
     }
 }
 
 /// Cuts words for a person to what a frame may carry, at a character boundary.
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(limits::MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    frame::cut_text(text, limits::MAX_TEXT)
+}
+
+/// Words of the other side, for a person.
+fn words(text: &[u8]) -> String {
+    cut(&String::from_utf8_lossy(text)).to_owned()
 }

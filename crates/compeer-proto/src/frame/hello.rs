@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Raw, cut_text};
 use crate::ext::Ext;
 use crate::{Addr, addr, limits};
 
@@ -28,6 +29,28 @@ pub struct PeerLimits {
     pub notify_window: u32,
 }
 
+impl PeerLimits {
+    /// Whether a peer may name these: it takes at least a small body, a window
+    /// that holds the first frame of any message, and one-way requests of the
+    /// largest size.
+    pub fn are_valid(&self) -> bool {
+        self.max_requests >= 1
+            && self.max_body >= limits::MIN_WINDOW
+            && self.window >= limits::MIN_WINDOW
+            && self.notify_window >= limits::MIN_NOTIFY_WINDOW
+    }
+
+    /// The nearest that are valid, with bodies no larger than the version has.
+    pub(crate) fn made_valid(self) -> Self {
+        PeerLimits {
+            max_requests: self.max_requests.max(1),
+            max_body: self.max_body.clamp(limits::MIN_WINDOW, limits::MAX_BODY),
+            window: self.window.max(limits::MIN_WINDOW),
+            notify_window: self.notify_window.max(limits::MIN_NOTIFY_WINDOW),
+        }
+    }
+}
+
 impl Default for PeerLimits {
     fn default() -> Self {
         PeerLimits {
@@ -43,7 +66,7 @@ impl Default for PeerLimits {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     /// Program and version, such as `compeer/0.1.0`; for people, at most
-    /// [`limits::MAX_AGENT`] bytes.
+    /// [`limits::MAX_AGENT`] bytes are sent.
     pub agent: String,
     /// Random at each start of the program.
     pub instance: [u8; 16],
@@ -58,14 +81,17 @@ pub struct Hello {
     pub ext: Ext,
 }
 
+/// Borrowed, so that no length prefix makes anybody allocate.
 #[derive(Serialize, Deserialize)]
-struct Wire {
-    agent: String,
+struct Wire<'a> {
+    agent: &'a str,
     instance: [u8; 16],
     features: u64,
     limits: PeerLimits,
-    listen: Vec<u8>,
-    ext: Vec<u8>,
+    #[serde(borrow)]
+    listen: Raw<'a>,
+    #[serde(borrow)]
+    ext: Raw<'a>,
 }
 
 impl Hello {
@@ -76,25 +102,26 @@ impl Hello {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let (listen, ext) = (addr::encode_list(&self.listen), self.ext.encode());
         let wire = Wire {
-            agent: self.agent.clone(),
+            agent: cut_text(&self.agent, limits::MAX_AGENT),
             instance: self.instance,
             features: self.features,
             limits: self.limits,
-            listen: addr::encode_list(&self.listen),
-            ext: self.ext.encode(),
+            listen: Raw(&listen),
+            ext: Raw(&ext),
         };
         out.extend_from_slice(&postcard::to_allocvec(&wire).expect("strings and numbers always serialise"));
     }
 
     pub(super) fn take(bytes: &[u8]) -> Option<(Hello, &[u8])> {
-        let (wire, left) = postcard::take_from_bytes::<Wire>(bytes).ok()?;
+        let (wire, left) = postcard::take_from_bytes::<Wire<'_>>(bytes).ok()?;
         if wire.agent.len() > limits::MAX_AGENT {
             return None;
         }
-        let listen = addr::decode_list(&wire.listen).ok()?;
-        let ext = Ext::decode(&wire.ext).ok()?;
+        let listen = addr::decode_list(wire.listen.0).ok()?;
+        let ext = Ext::decode(wire.ext.0).ok()?;
         let Wire { agent, instance, features, limits, .. } = wire;
-        Some((Hello { agent, instance, features, limits, listen, ext }, left))
+        Some((Hello { agent: agent.to_owned(), instance, features, limits, listen, ext }, left))
     }
 }

@@ -1,12 +1,13 @@
 //! What a session is started with: its side, its HELLO, its patience, and the
-//! memory that it shares with the other sessions of the process.
+//! [`Budget`] that it shares with the other sessions of the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::frame::Hello;
 use crate::limits;
+
+use super::Budget;
 
 /// Which side of the connection this is; it decides whose ids are even.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,40 +44,5 @@ impl Config {
             pong_within: limits::PONG_WITHIN,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
         }
-    }
-}
-
-/// A bound on the bytes that all sessions of a process hold for messages that
-/// were received and not yet consumed.
-///
-/// It is the one thing sessions share. When it is used up, new requests are
-/// answered *busy*; nothing that was promised credit is lost.
-#[derive(Debug)]
-pub struct Budget {
-    limit: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Budget { limit, used: AtomicUsize::new(0) }
-    }
-
-    /// Bytes in use now.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.used().saturating_add(bytes) <= self.limit
-    }
-
-    pub(super) fn take(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn give(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

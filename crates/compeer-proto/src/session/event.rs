@@ -63,7 +63,8 @@ pub enum Event {
     Cancelled {
         /// The request.
         id: RequestId,
-        /// [`Outcome::Cancelled`] or [`Outcome::TimedOut`].
+        /// [`Outcome::Cancelled`], [`Outcome::TimedOut`], or [`Outcome::Busy`]
+        /// when there was no memory for a further message.
         outcome: Outcome,
     },
     /// A reply. Call [`consumed`](super::Session::consumed) when it is handed on.
@@ -80,12 +81,14 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
-    /// A send that answered [`SendError::Blocked`](super::SendError::Blocked) may go on.
+    /// A send that answered [`SendError::Blocked`](super::SendError::Blocked) may be
+    /// tried again.
     Writable {
         /// The request.
         id: RequestId,
     },
-    /// A request or one-way request that answered `Blocked` may go on.
+    /// Every request or one-way request that answered `Blocked` may be tried
+    /// again; one that is blocked once more hears of room once more.
     Room,
     /// The other side, who accepted, asks us, who dialled, to dial a stream.
     OpenStream {
@@ -108,7 +111,8 @@ pub enum Event {
     },
     /// The other side will start nothing more here.
     PeerDrains,
-    /// Both sides drain and nothing is left to answer: close.
+    /// Both sides drain and nothing is left to answer: close, once
+    /// [`transmit`](super::Session::transmit) is empty.
     Drained,
     /// The other side closes, and says why.
     Goodbye {
@@ -168,7 +172,7 @@ impl Outcome {
             5 => Outcome::Denied,
             6 => Outcome::TimedOut,
             7 => Outcome::Cancelled,
-            _ => Outcome::Failed(String::from_utf8_lossy(text).into_owned()),
+            _ => Outcome::Failed(super::words(text)),
         }
     }
 
@@ -268,6 +272,9 @@ pub enum Violation {
     /// More than was credited.
     #[error("request {0} overran its credit")]
     Credit(u64),
+    /// A request after DRAIN.
+    #[error("a request came after DRAIN")]
+    AfterDrain,
     /// More requests than we said we serve.
     #[error("more than the agreed number of requests at a time")]
     TooManyRequests,

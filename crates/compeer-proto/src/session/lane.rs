@@ -20,6 +20,11 @@ pub(super) fn cost(kind: &Kind, body_len: usize) -> u64 {
     head_cost(kind.as_bytes().len()) + body_len as u64
 }
 
+/// The most that a message may cost whose body is at most `max_body` bytes.
+pub(super) fn largest_cost(max_body: u32) -> u64 {
+    head_cost(limits::MAX_KIND_LEN) + u64::from(max_body)
+}
+
 fn head_cost(kind_len: usize) -> u64 {
     u64::from(limits::MESSAGE_OVERHEAD) + kind_len as u64
 }
@@ -81,12 +86,6 @@ impl SendLane {
         self.pending = Some(Pending { opening, message, started: false, sent: 0 });
     }
 
-    /// Forgets an unfinished message; the peer forgets its part with the END or
-    /// CANCEL that goes instead.
-    pub(super) fn abandon(&mut self) {
-        self.pending = None;
-    }
-
     pub(super) fn credit(&mut self, bytes: u32) {
         self.allowance = self.allowance.saturating_add(u64::from(bytes));
     }
@@ -120,7 +119,13 @@ impl SendLane {
     }
 }
 
-pub(super) fn opening_frame<'a>(opening: Opening, id: u64, len: u32, kind: &'a [u8], body: &'a [u8]) -> Frame<'a> {
+pub(super) fn opening_frame<'a>(
+    opening: Opening,
+    id: u64,
+    len: u32,
+    kind: &'a [u8],
+    body: &'a [u8],
+) -> Frame<'a> {
     match opening {
         Opening::Request { flags, timeout_ms } => Frame::Request { id, flags, timeout_ms, len, kind, body },
         Opening::Message => Frame::Message { id, len, kind, body },
@@ -135,8 +140,8 @@ pub(super) struct RecvLane {
     unreturned: u64,
     debt: u64,
     partial: Option<Partial>,
-    /// The partial message waits for budget before its claim is granted.
-    pub(super) waits: bool,
+    /// The part of the unfinished message that waits for budget.
+    unheld: u64,
 }
 
 #[derive(Debug)]
@@ -168,11 +173,27 @@ impl Partial {
         if self.buf.len() + bytes.len() > self.len {
             return Err(Violation::Excess(id));
         }
+        self.make_room(bytes.len());
         self.buf.extend_from_slice(bytes);
         if self.buf.len() < self.len {
             return Ok(None);
         }
         Ok(Some(Message { kind: self.kind, body: Bytes::from(std::mem::take(&mut self.buf)) }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Grows by doubling, but never beyond the whole: what a message takes is
+    /// what the budgets count.
+    fn make_room(&mut self, more: usize) {
+        let need = self.buf.len() + more;
+        if need > self.buf.capacity() {
+            let whole = (2 * self.buf.capacity()).clamp(need, self.len);
+            self.buf.reserve_exact(whole - self.buf.len());
+        }
     }
 }
 
@@ -183,15 +204,39 @@ pub(super) enum Begun {
 
 impl RecvLane {
     pub(super) fn new(allowance: u64) -> Self {
-        RecvLane { allowance, unreturned: 0, debt: 0, partial: None, waits: false }
+        RecvLane { allowance, unreturned: 0, debt: 0, partial: None, unheld: 0 }
     }
 
     pub(super) fn is_partial(&self) -> bool {
         self.partial.is_some()
     }
 
+    /// The unfinished message waits until so much more of it may be held.
+    pub(super) fn wait_for(&mut self, unheld: u64) {
+        self.unheld = unheld;
+    }
+
+    pub(super) fn unheld(&self) -> u64 {
+        self.unheld
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.unheld > 0
+    }
+
+    /// Granted claims that were not paid back.
+    pub(super) fn debt(&self) -> u64 {
+        self.debt
+    }
+
     /// Takes the first frame of a message; gives it when it is whole.
-    pub(super) fn start(&mut self, id: u64, kind: Kind, len: u32, first: &[u8]) -> Result<Option<Message>, Violation> {
+    pub(super) fn start(
+        &mut self,
+        id: u64,
+        kind: Kind,
+        len: u32,
+        first: &[u8],
+    ) -> Result<Option<Message>, Violation> {
         if self.partial.is_some() {
             return Err(Violation::Order(id));
         }
@@ -230,7 +275,7 @@ impl RecvLane {
     /// Grants the claim; the amount goes to the peer as CREDIT.
     pub(super) fn grant_claim(&mut self) -> u32 {
         let claim = self.claim();
-        self.waits = false;
+        self.unheld = 0;
         self.allowance += claim;
         self.debt += claim;
         u32::try_from(claim).unwrap_or(u32::MAX)

@@ -18,6 +18,7 @@ pub(super) struct Liveness {
     nonce: u64,
     sent: Option<(u64, Time)>,
     rtt: Option<Duration>,
+    buried: bool,
 }
 
 /// What silence asks for.
@@ -30,7 +31,16 @@ pub(super) enum Due {
 
 impl Liveness {
     pub(super) fn new(ping_after: Duration, pong_within: Duration, now: Time) -> Self {
-        Liveness { ping_after, pong_within, heard: now, asked: None, nonce: 0, sent: None, rtt: None }
+        Liveness {
+            ping_after,
+            pong_within,
+            heard: now,
+            asked: None,
+            nonce: 0,
+            sent: None,
+            rtt: None,
+            buried: false,
+        }
     }
 
     pub(super) fn heard(&mut self, now: Time) {
@@ -57,16 +67,23 @@ impl Liveness {
         self.rtt
     }
 
-    pub(super) fn next_timeout(&self) -> Time {
-        match self.asked {
+    /// [`Due::Dead`] was told; it is told once.
+    pub(super) fn bury(&mut self) {
+        self.buried = true;
+    }
+
+    /// `None` once the other side was found dead.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        let silence = match self.asked {
             Some(asked) => asked + self.pong_within,
             None => self.heard + self.ping_after,
-        }
+        };
+        (!self.buried).then_some(silence)
     }
 
     pub(super) fn due(&self, now: Time) -> Due {
         match self.asked {
-            _ if now < self.next_timeout() => Due::Nothing,
+            _ if self.next_timeout().is_none_or(|due| now < due) => Due::Nothing,
             Some(_) => Due::Dead,
             None => Due::Ping,
         }

@@ -13,6 +13,11 @@ pub(super) struct Outbox {
     taken: usize,
     control: Vec<u8>,
     data: Vec<u8>,
+    /// The PING to answer. One that was overtaken by a later one needs no
+    /// answer, so who sends nothing else makes nothing grow.
+    pong: Option<u64>,
+    /// ENDs in `data`.
+    ends: usize,
 }
 
 impl Outbox {
@@ -24,6 +29,22 @@ impl Outbox {
     /// Appends a frame that must stay behind the data before it.
     pub(super) fn data(&mut self, frame: &Frame<'_>) {
         frame::encode(frame, &mut self.data);
+    }
+
+    /// Appends an END, behind the data before it.
+    pub(super) fn end(&mut self, frame: &Frame<'_>) {
+        self.ends += 1;
+        self.data(frame);
+    }
+
+    /// Answers the latest PING, before anything else.
+    pub(super) fn pong(&mut self, nonce: u64) {
+        self.pong = Some(nonce);
+    }
+
+    /// How many ENDs wait behind the bytes on the wire.
+    pub(super) fn ends(&self) -> usize {
+        self.ends
     }
 
     /// Whether more data may be cut now; beyond it, bodies wait in their lanes
@@ -42,6 +63,10 @@ impl Outbox {
         if self.taken == self.wire.len() {
             self.wire.clear();
             self.taken = 0;
+            self.ends = 0;
+            if let Some(nonce) = self.pong.take() {
+                self.control(&Frame::Pong { nonce });
+            }
             if self.control.is_empty() {
                 std::mem::swap(&mut self.wire, &mut self.data);
             } else {
@@ -59,7 +84,15 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.taken == self.wire.len() && self.control.is_empty() && self.data.is_empty()
+        self.taken == self.wire.len()
+            && self.control.is_empty()
+            && self.data.is_empty()
+            && self.pong.is_none()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.wire.capacity() + self.control.capacity() + self.data.capacity()
     }
 
     /// Gives memory back; called when the connection has been quiet.
