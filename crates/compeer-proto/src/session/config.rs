@@ -1,5 +1,9 @@
 //! What a session is started with: its side, its HELLO, its patience, and the
 //! [`Budget`] that it shares with the other sessions of the process.
+//!
+//! Nothing here changes once the session runs. What the other side may send is
+//! in the HELLO itself, so that both sides know it; what a person may choose
+//! has its default at the builder of the framework.
 
 use std::sync::Arc;
 use std::time::Duration;
