@@ -1,1 +1,101 @@
-//! Compeer.
+//! Peer-to-peer programs in an afternoon.
+//!
+//! A **peer** has an id, a bounded **table** of other peers, a **handler** per
+//! kind of message, a **router** that names the next hop, and **stabilizers**
+//! that run now and then. These are the nouns of Nadeem Abdul Hamid's BTPeer
+//! framework, made real: every peer proves its key, everything is encrypted
+//! (TLS 1.3), many requests share one connection, and everything that a
+//! stranger could grow is bounded.
+//!
+//! ```
+//! use std::time::Duration;
+//! use compeer::{Failure, Peer, Request, check_live_peers};
+//!
+//! // A handler: gets a request of a proven peer, gives a reply.
+//! async fn greet(request: Request) -> Result<String, Failure> {
+//!     Ok(format!("hello, {}", request.text()))
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let alice = Peer::builder()
+//!     .listen("127.0.0.1:0".parse::<std::net::SocketAddr>()?) // port 0: any free one
+//!     .max_peers(8)
+//!     .handle("GREET", greet)
+//!     .stabilize(Duration::from_secs(30), check_live_peers(3))
+//!     .spawn()
+//!     .await?;
+//!
+//! let bob = Peer::builder().spawn().await?;
+//! bob.table().insert(alice.addr());
+//!
+//! let reply = bob.request(alice.id(), "GREET", "bob").one().await?;
+//! assert_eq!(&reply.body[..], b"hello, bob");
+//!
+//! alice.shutdown().await; // a program that serves would call `alice.run().await`
+//! bob.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Peer`] and [`Builder`]: the whole of what a program does with a peer.
+//! - [`Request`], what a handler gets: sender, deadline, body, further messages,
+//!   and 0..n replies as they arise. [`Failure`], how it fails.
+//! - [`Call`] and [`Replies`]: asking, and the replies as they come.
+//! - [`Table`], [`Router`], [`Stabilizer`]: the framework's other nouns.
+//! - [`Stream`]: bytes in bulk beside the messages.
+//! - [`transport::memory`]: a network inside the process, for tests with a
+//!   thousand peers in virtual time.
+//! - [`local`]: steering a running peer from other programs on the machine.
+//! - [`limits`]: every bound.
+//!
+//! # What it promises
+//!
+//! A handler always knows who asks: the sender's key was proven. A request runs
+//! at most once; [`RequestError::Disconnected`] says that it may have run.
+//! Handlers run concurrently, and a panicking one fails its own request only.
+//! A peer may call itself. Reading replies slowly holds up nothing but those
+//! replies. No packet goes to an address that nobody named.
+
+mod addrs;
+mod call;
+mod clock;
+mod error;
+mod event;
+mod handler;
+mod identity;
+pub mod limits;
+mod link;
+mod links;
+pub mod local;
+mod peer;
+mod request;
+mod router;
+mod stabilizer;
+mod stream;
+mod table;
+pub mod transport;
+
+pub use call::{Call, Replies};
+pub use clock::Clock;
+pub use compeer_proto::session::Message;
+pub use compeer_proto::{Addr, Kind, PeerAddr, PeerId, Ticket, Time, text};
+pub use error::{ConnectError, Failure, IntoReply, ReplyError, RequestError, SpawnError};
+pub use event::{Event, Events};
+pub use handler::{Handler, StreamHandler};
+pub use identity::Identity;
+pub use peer::{Builder, Connection, ConnectionInfo, ListenAddr, Peer, Target};
+pub use request::{Request, Responder};
+pub use router::{Direct, Hop, Router};
+pub use stabilizer::{Stabilizer, check_live_peers};
+pub use stream::Stream;
+pub use table::Table;
+
+use std::sync::{Mutex, MutexGuard};
+
+/// Locks; a panic elsewhere while it was held is no reason to fail here, since
+/// nothing is left half-changed across a possible panic.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,195 @@
+//! Asking: a request and the stream of its replies.
+//!
+//! [`Peer::request`](crate::Peer::request) gives a [`Call`], which does nothing
+//! until it is awaited. Awaited, it connects if need be, sends, and gives
+//! [`Replies`]; [`Call::one`] and [`Call::all`] are shorter ways. A request runs
+//! at most once: it is never sent a second time, and
+//! [`RequestError::Disconnected`] says that it may have run. Dropping the
+//! replies cancels the request.
+
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use compeer_proto::session::{Message, RequestId, RequestOptions, SendError};
+use compeer_proto::{Kind, Time};
+use futures_core::Stream;
+use futures_util::future::BoxFuture;
+
+use crate::link::Link;
+use crate::{Clock, ConnectError, RequestError};
+
+/// Finds the connection to ask on.
+pub(crate) type Way = BoxFuture<'static, Result<Arc<Link>, ConnectError>>;
+
+/// A request about to be made.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call {
+    way: Way,
+    clock: Clock,
+    message: Result<Message, RequestError>,
+    timeout: Option<Duration>,
+    open: bool,
+}
+
+impl Call {
+    pub(crate) fn new(way: Way, clock: Clock, message: Result<Message, RequestError>, timeout: Duration) -> Self {
+        Call { way, clock, message, timeout: Some(timeout), open: false }
+    }
+
+    /// Gives up after `timeout`, connecting and all replies included. Default:
+    /// the peer's, 30 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Waits without end, as long as the connection lives.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Further messages will follow: see [`Replies::send`].
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// The first reply.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::NoReply`] when there is none.
+    pub async fn one(self) -> Result<Message, RequestError> {
+        self.await?.next().await.unwrap_or(Err(RequestError::NoReply))
+    }
+
+    /// All replies.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the replies before an error are lost. Read
+    /// [`Replies`] one by one to keep them.
+    pub async fn all(self) -> Result<Vec<Message>, RequestError> {
+        let mut replies = self.await?;
+        let mut all = Vec::new();
+        while let Some(reply) = replies.next().await {
+            all.push(reply?);
+        }
+        Ok(all)
+    }
+
+    async fn start(self) -> Result<Replies, RequestError> {
+        let mut message = Some(self.message?);
+        let deadline = self.timeout.map(|timeout| self.clock.now() + timeout);
+        let until = |deadline: Time| tokio::time::sleep_until(self.clock.instant(deadline));
+        let send = async {
+            let link = self.way.await?;
+            let timeout = deadline.map(|deadline| deadline.since(self.clock.now()));
+            let options = RequestOptions { timeout, open: self.open };
+            let id = poll_fn(|cx| link.poll_request(cx, &mut message, options)).await;
+            Ok::<_, RequestError>((id.map_err(RequestError::from_send)?, link))
+        };
+        let (id, link) = match deadline {
+            None => send.await?,
+            Some(deadline) => tokio::select! {
+                biased;
+                sent = send => sent?,
+                () = until(deadline) => return Err(RequestError::TimedOut),
+            },
+        };
+        Ok(Replies { link, id: Some(id), open: self.open })
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Result<Replies, RequestError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+/// The replies of one request, as they come. Dropping them cancels it.
+///
+/// A [`Stream`] of `Result<Message, RequestError>`: it ends after an error, and
+/// with `None` when the handler is done. Who does not read holds up only this
+/// one request.
+pub struct Replies {
+    link: Arc<Link>,
+    id: Option<RequestId>,
+    open: bool,
+}
+
+impl Replies {
+    /// The next reply; `None` when there are no more.
+    pub async fn next(&mut self) -> Option<Result<Message, RequestError>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Sends a further message of a request made with [`Call::open`]. Waits
+    /// while the handler reads slowly.
+    ///
+    /// # Errors
+    /// [`RequestError::Cancelled`] when the request is over or was not open,
+    /// [`RequestError::TooLarge`], [`RequestError::Kind`].
+    pub async fn send<K: TryInto<Kind>>(&mut self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+        let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
+        let Some(id) = self.id else { return Err(RequestError::Cancelled) };
+        let mut message = Some(Message { kind, body: body.into() });
+        let sent = poll_fn(|cx| self.link.poll_send(cx, id, false, &mut message)).await;
+        sent.map_err(RequestError::from_send)
+    }
+
+    /// Says that no further messages follow.
+    pub fn finish(&mut self) {
+        if let Some(id) = self.id {
+            if std::mem::take(&mut self.open) {
+                self.link.finish(id);
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, RequestError>>> {
+        let Some(id) = self.id else { return Poll::Ready(None) };
+        Poll::Ready(match std::task::ready!(self.link.poll_reply(cx, id)) {
+            Ok(message) => Some(Ok(message)),
+            Err(outcome) => {
+                self.id = None;
+                let error = outcome.map_or(Some(RequestError::Disconnected), RequestError::from_outcome);
+                error.map(Err)
+            }
+        })
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<Message, RequestError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.link.cancel(id);
+        }
+    }
+}
+
+/// Sends a one-way request.
+pub(crate) async fn notify(way: Way, message: Result<Message, RequestError>) -> Result<(), RequestError> {
+    let mut message = Some(message?);
+    let link = way.await?;
+    let sent = poll_fn(|cx| link.poll_notify(cx, &mut message)).await;
+    sent.map_err(|error| match error {
+        // Nothing of it was sent, so this is not half-way.
+        SendError::Draining | SendError::Over => RequestError::Unreachable(ConnectError::Refused("closing".into())),
+        other => RequestError::from_send(other),
+    })
+}

@@ -1,0 +1,75 @@
+//! Bounds of the framework: what a stranger can make a peer hold or wait for.
+//!
+//! Those of the wire itself are [`compeer_proto::limits`], re-exported here, so
+//! that there is one place to look. Each has its unit and its reason; a number
+//! that is a guess says so. What a person may want to set differently has its
+//! default here and its setter at the [`Builder`](crate::Builder).
+
+use std::time::Duration;
+
+pub use compeer_proto::limits::*;
+
+/// Handshakes under way at a time. Unit: connections. DESIGN §6; beyond it the
+/// oldest one of the prefix with the most goes.
+pub const MAX_PENDING: usize = 1024;
+
+/// Handshakes under way from one IPv4 address or IPv6 /56. Unit: connections.
+/// Loopback is exempt.
+pub const MAX_PENDING_PER_PREFIX: usize = 8;
+
+/// How long a caller may say nothing at all.
+pub const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a handshake may take, and then again the HELLO.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Live connections, draining ones included. Unit: connections. Below the
+/// 20,000 descriptors that a process gets on the machines we know.
+pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// Bulk streams at a time with one peer. Unit: streams. DESIGN §4.2.
+pub const MAX_STREAMS_PER_PEER: usize = 8;
+
+/// How long a connection that nobody keeps may be unused.
+pub const PASSING_IDLE: Duration = Duration::from_secs(60);
+
+/// Wait between accepts when the system has no descriptors left.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// First wait before a kept peer is called again; doubles each time.
+pub const BACKOFF_LEAST: Duration = Duration::from_millis(500);
+
+/// Longest wait before a kept peer is called again. A guess: a person who
+/// plugged the cable back in waits half a minute at most.
+pub const BACKOFF_MOST: Duration = Duration::from_secs(30);
+
+/// Wait after we heard that our key runs in two places.
+pub const BACKOFF_KEY_TWICE: Duration = Duration::from_secs(60);
+
+/// Wait before the next address of a peer is tried beside the last. RFC 8305 §5.
+pub const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// Changes of instance under one key, in [`INSTANCE_WINDOW`], that mean the key
+/// runs twice. DESIGN §4.6.
+pub const INSTANCE_CHANGES: usize = 3;
+
+/// See [`INSTANCE_CHANGES`].
+pub const INSTANCE_WINDOW: Duration = Duration::from_secs(60);
+
+/// Peers in the table when `max_peers` is 0. Unit: peers. A guess.
+pub const MAX_TABLE: usize = 65_536;
+
+/// Default for a whole request, replies included.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Events that wait for a reader that does not read; older ones are dropped and
+/// counted. Unit: events.
+pub const EVENT_QUEUE: usize = 1024;
+
+/// How long a closing connection may take to get its last bytes out.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the other side may take to answer the opening of a stream, or to
+/// dial one that was asked for.
+pub const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
+

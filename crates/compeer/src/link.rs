@@ -1,0 +1,580 @@
+//! A link: one live message connection, and what waits on it.
+//!
+//! The session machine, the byte stream and all who wait for something on this
+//! connection stand behind one mutex. There are no channels in between: a
+//! caller puts its request into the session and, when nothing else is in
+//! flight, writes to the socket itself; the [`driver`] task reads, hands
+//! replies to those who wait, and runs handlers. The lock is never held while a
+//! handler runs.
+//!
+//! Writes by callers poll the stream with the *driver's* waker, so that when
+//! the socket is full it is the driver that is woken and goes on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use compeer_proto::frame::Hello;
+use compeer_proto::session::{
+    Event, GoodbyeReason, Message, Outcome, RequestId, RequestOptions, SendError, Session,
+};
+use compeer_proto::{Addr, Kind, PeerId, Time};
+use tokio::io::AsyncWrite;
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::transport::{ByteStream, Wire};
+use crate::{Clock, lock};
+
+pub(crate) mod driver;
+
+/// Why a link is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The byte stream ended or failed.
+    Broken(String),
+    /// Nothing was heard for too long.
+    Dead,
+    /// The other side said goodbye.
+    TheySaid(GoodbyeReason, String),
+    /// We did.
+    WeSaid(GoodbyeReason, String),
+}
+
+impl Over {
+    /// In words, for a person.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Over::Broken(why) => why.clone(),
+            Over::Dead => "no sign of life for 12 s".into(),
+            Over::TheySaid(reason, text) => {
+                let said = format!("the peer closed: {}", words(*reason));
+                if text.is_empty() { said } else { format!("{said} ({text})") }
+            }
+            Over::WeSaid(reason, text) => {
+                let said = words(*reason).to_owned();
+                if text.is_empty() { said } else { format!("{said} ({text})") }
+            }
+        }
+    }
+}
+
+fn words(reason: GoodbyeReason) -> &'static str {
+    match reason {
+        GoodbyeReason::Shutdown => "it ends",
+        GoodbyeReason::Idle => "unused",
+        GoodbyeReason::Replaced => "replaced by a newer start of the same peer",
+        GoodbyeReason::KeyRunsTwice => "the key runs in two places",
+        GoodbyeReason::Duplicate => "another connection stays",
+        GoodbyeReason::Protocol => "protocol broken",
+        GoodbyeReason::Full => "no room",
+        GoodbyeReason::Denied => "not wanted",
+        _ => "closed",
+    }
+}
+
+/// What became of a link once both sides had introduced themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// It is the connection of the pair.
+    Stays,
+    /// Another one is.
+    Drains,
+}
+
+/// A request of ours that somebody waits for.
+#[derive(Default)]
+struct Call {
+    replies: VecDeque<Message>,
+    ended: Option<Outcome>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// A request of the other side that a handler serves.
+#[derive(Default)]
+struct Served {
+    messages: VecDeque<Message>,
+    finished: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    task: Option<AbortHandle>,
+}
+
+struct State {
+    session: Session,
+    io: Option<Box<dyn ByteStream>>,
+    driver: Option<Waker>,
+    calls: BTreeMap<RequestId, Call>,
+    served: BTreeMap<RequestId, Served>,
+    /// Those who wait for [`Event::Room`].
+    waiting: Vec<Waker>,
+    pings: Vec<oneshot::Sender<Duration>>,
+    /// Events that the driver has to act on.
+    events: VecDeque<Event>,
+    /// Goodbye was said; close when it is out, or at this time.
+    closing: Option<(Over, Time)>,
+    over: Option<Over>,
+    /// The stream ended; the link is over when the events are acted on.
+    broken: Option<Over>,
+    /// The driver runs handlers and will flush when it is back.
+    dispatching: bool,
+}
+
+/// One live message connection.
+pub(crate) struct Link {
+    /// A number of its own within the process.
+    pub(crate) number: u64,
+    pub(crate) peer: PeerId,
+    pub(crate) addr: Option<Addr>,
+    pub(crate) dialled: bool,
+    pub(crate) binding: [u8; 32],
+    pub(crate) session_id: [u8; 16],
+    pub(crate) since: Time,
+    pub(crate) clock: Clock,
+    pub(crate) streams: AtomicUsize,
+    pub(crate) hello: Mutex<Option<Hello>>,
+    /// What was decided about it after HELLO.
+    pub(crate) decided: watch::Sender<Option<Decided>>,
+    used: AtomicU64,
+    state: Mutex<State>,
+    closed: watch::Sender<bool>,
+}
+
+impl Link {
+    pub(crate) fn new(number: u64, wire: Wire, dialled: bool, session: Session, clock: Clock) -> Self {
+        let now = clock.now();
+        Link {
+            number,
+            peer: wire.peer,
+            addr: wire.addr,
+            dialled,
+            binding: wire.binding,
+            session_id: wire.session,
+            since: now,
+            clock,
+            streams: AtomicUsize::new(0),
+            hello: Mutex::new(None),
+            decided: watch::Sender::new(None),
+            used: AtomicU64::new(now.as_micros()),
+            state: Mutex::new(State {
+                session,
+                io: Some(wire.io),
+                driver: None,
+                calls: BTreeMap::new(),
+                served: BTreeMap::new(),
+                waiting: Vec::new(),
+                pings: Vec::new(),
+                events: VecDeque::new(),
+                closing: None,
+                over: None,
+                broken: None,
+                dispatching: false,
+            }),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// Becomes true when the link is over; streams die with it.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    /// Why the link is over, once it is.
+    pub(crate) fn over(&self) -> Option<Over> {
+        lock(&self.state).over.clone()
+    }
+
+    /// Whether new requests can be started here.
+    pub(crate) fn is_usable(&self) -> bool {
+        let state = lock(&self.state);
+        state.over.is_none() && state.closing.is_none() && !state.session.is_draining()
+    }
+
+    /// Which start of the program the other side is.
+    pub(crate) fn instance(&self) -> Option<[u8; 16]> {
+        lock(&self.hello).as_ref().map(|hello| hello.instance)
+    }
+
+    pub(crate) fn name(&self) -> Option<String> {
+        lock(&self.hello).as_ref().and_then(|hello| hello.name().map(str::to_owned))
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        lock(&self.state).session.rtt()
+    }
+
+    /// How long nothing was asked either way.
+    pub(crate) fn unused_for(&self) -> Duration {
+        let state = lock(&self.state);
+        if !state.session.is_idle() || self.streams.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        self.clock.now().since(Time::from_micros(self.used.load(Ordering::Relaxed)))
+    }
+
+    fn touch(&self, now: Time) {
+        self.used.store(now.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Starts a request as soon as the peer has room for one more.
+    pub(crate) fn poll_request(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        options: RequestOptions,
+    ) -> Poll<Result<RequestId, SendError>> {
+        let Some(wanted) = message.clone() else { return Poll::Pending };
+        let now = self.clock.now();
+        self.touch(now);
+        let mut state = lock(&self.state);
+        if state.is_closing() {
+            return Poll::Ready(Err(SendError::Draining));
+        }
+        match state.session.request(wanted, options, now) {
+            Ok(id) => {
+                *message = None;
+                state.calls.insert(id, Call::default());
+                // Alone, the caller writes itself; in company, the driver
+                // gathers what all of them have put in.
+                let alone = state.session.requests_in_flight() == 1;
+                state.kick(alone);
+                Poll::Ready(Ok(id))
+            }
+            Err(SendError::Blocked) => {
+                state.wait(cx.waker());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Sends a one-way request as soon as the peer has room for it.
+    pub(crate) fn poll_notify(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(wanted) = message.clone() else { return Poll::Pending };
+        let mut state = lock(&self.state);
+        if state.is_closing() {
+            return Poll::Ready(Err(SendError::Draining));
+        }
+        match state.session.notify(wanted) {
+            Ok(()) => {
+                *message = None;
+                state.kick(false);
+                Poll::Ready(Ok(()))
+            }
+            Err(SendError::Blocked) => {
+                state.wait(cx.waker());
+                state.kick(false);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The next reply of a request of ours; after `Err` nothing more comes, and
+    /// `Err(None)` means that the link broke half-way.
+    pub(crate) fn poll_reply(&self, cx: &mut Context<'_>, id: RequestId) -> Poll<Result<Message, Option<Outcome>>> {
+        let mut state = lock(&self.state);
+        let over = state.over.is_some();
+        let Some(call) = state.calls.get_mut(&id) else { return Poll::Ready(Err(None)) };
+        if let Some(message) = call.replies.pop_front() {
+            state.session.consumed(id, &message);
+            state.kick(false);
+            return Poll::Ready(Ok(message));
+        }
+        if let Some(outcome) = call.ended.take() {
+            state.calls.remove(&id);
+            return Poll::Ready(Err(Some(outcome)));
+        }
+        if over {
+            state.calls.remove(&id);
+            return Poll::Ready(Err(None));
+        }
+        call.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Sends a further message of a request of ours, or a reply.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        id: RequestId,
+        reply: bool,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(wanted) = message.clone() else { return Poll::Pending };
+        let mut state = lock(&self.state);
+        if state.is_closing() {
+            return Poll::Ready(Err(SendError::Over));
+        }
+        let sent = if reply { state.session.reply(id, wanted) } else { state.session.send(id, wanted) };
+        match sent {
+            Ok(()) => {
+                *message = None;
+                state.kick(!reply);
+                Poll::Ready(Ok(()))
+            }
+            Err(SendError::Blocked) => {
+                let waker = cx.waker().clone();
+                if reply {
+                    if let Some(served) = state.served.get_mut(&id) {
+                        served.writer = Some(waker);
+                    }
+                } else if let Some(call) = state.calls.get_mut(&id) {
+                    call.writer = Some(waker);
+                }
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The next further message of the caller; `None` when no more come.
+    pub(crate) fn poll_message(&self, cx: &mut Context<'_>, id: RequestId) -> Poll<Option<Message>> {
+        let mut state = lock(&self.state);
+        let Some(served) = state.served.get_mut(&id) else { return Poll::Ready(None) };
+        if let Some(message) = served.messages.pop_front() {
+            state.session.consumed(id, &message);
+            state.kick(false);
+            return Poll::Ready(Some(message));
+        }
+        if served.finished {
+            return Poll::Ready(None);
+        }
+        served.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// No further messages of a request of ours follow.
+    pub(crate) fn finish(&self, id: RequestId) {
+        let mut state = lock(&self.state);
+        state.session.finish(id);
+        state.kick(false);
+    }
+
+    /// Nobody waits for this request of ours any more.
+    pub(crate) fn cancel(&self, id: RequestId) {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        if let Some(call) = state.calls.remove(&id) {
+            if call.ended.is_none() {
+                state.session.cancel(id, now);
+                state.kick(false);
+            }
+        }
+    }
+
+    /// A handler is through with a request.
+    pub(crate) fn end(&self, id: RequestId, outcome: Outcome) {
+        let mut state = lock(&self.state);
+        state.served.remove(&id);
+        state.session.end(id, outcome);
+        state.kick(false);
+    }
+
+    pub(crate) fn notify_done(&self, cost: u64) {
+        let mut state = lock(&self.state);
+        state.session.notify_done(cost);
+        state.kick(false);
+    }
+
+    /// Asks for a sign of life; gives the round trip.
+    pub(crate) fn ping(&self) -> oneshot::Receiver<Duration> {
+        let (tx, rx) = oneshot::channel();
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        state.pings.push(tx);
+        state.session.ping(now);
+        state.kick(true);
+        rx
+    }
+
+    pub(crate) fn new_stream_id(&self) -> u64 {
+        lock(&self.state).session.new_stream_id()
+    }
+
+    /// Asks the other side to dial a stream; `expect` is told its id before
+    /// anything can come back.
+    pub(crate) fn ask_for_stream(&self, kind: &Kind, expect: impl FnOnce(u64)) -> u64 {
+        let mut state = lock(&self.state);
+        let id = state.session.ask_for_stream(kind);
+        expect(id);
+        state.kick(true);
+        id
+    }
+
+    pub(crate) fn refuse_stream(&self, stream: u64, text: &str) {
+        let mut state = lock(&self.state);
+        state.session.refuse_stream(stream, text);
+        state.kick(false);
+    }
+
+    /// Starts nothing more here, and closes when all is answered.
+    pub(crate) fn drain(&self) {
+        let mut state = lock(&self.state);
+        state.session.drain();
+        state.kick(false);
+    }
+
+    /// Closes with a word. What is in flight breaks.
+    pub(crate) fn goodbye(&self, reason: GoodbyeReason, text: &str) {
+        let now = self.clock.now();
+        lock(&self.state).goodbye(reason, text, now);
+    }
+
+    fn set_task(&self, id: RequestId, task: AbortHandle) {
+        match lock(&self.state).served.get_mut(&id) {
+            Some(served) => served.task = Some(task),
+            // Cancelled before it was a task, or through already.
+            None => task.abort(),
+        }
+    }
+}
+
+impl State {
+    fn is_closing(&self) -> bool {
+        self.over.is_some() || self.closing.is_some()
+    }
+
+    fn wait(&mut self, waker: &Waker) {
+        if !self.waiting.iter().any(|w| w.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+    }
+
+    fn goodbye(&mut self, reason: GoodbyeReason, text: &str, now: Time) {
+        if self.is_closing() {
+            return;
+        }
+        self.session.goodbye(reason, text);
+        let over = Over::WeSaid(reason, text.to_owned());
+        self.closing = Some((over, now + crate::limits::GOODBYE_TIMEOUT));
+        self.kick(false);
+    }
+
+    /// After a verb: sees that its bytes go out and its events are acted on.
+    fn kick(&mut self, write_here: bool) {
+        self.absorb();
+        if self.dispatching {
+            return;
+        }
+        let Some(driver) = self.driver.clone() else { return };
+        if write_here && self.events.is_empty() {
+            // A failed write is found by the driver's own.
+            if let Poll::Ready(Ok(())) = self.flush(&mut Context::from_waker(&driver)) {
+                self.absorb();
+                if self.events.is_empty() {
+                    return;
+                }
+            }
+        }
+        driver.wake();
+    }
+
+    /// Writes what there is to write; `Ready` when all of it is out.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let State { session, io: Some(io), .. } = self else { return Poll::Ready(Ok(())) };
+        let mut wrote = false;
+        loop {
+            let wire = session.transmit();
+            if wire.is_empty() {
+                break;
+            }
+            let n = std::task::ready!(Pin::new(&mut *io).poll_write(cx, wire))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            session.advance(n);
+            wrote = true;
+        }
+        if wrote { Pin::new(io).poll_flush(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Hands the session's events to those who wait; keeps the others.
+    fn absorb(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Reply { id, message } => {
+                    if let Some(call) = self.calls.get_mut(&id) {
+                        call.replies.push_back(message);
+                        call.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Ended { id, outcome } => {
+                    if let Some(call) = self.calls.get_mut(&id) {
+                        call.ended = Some(outcome);
+                        call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
+                    }
+                }
+                Event::Message { id, message } => {
+                    if let Some(served) = self.served.get_mut(&id) {
+                        served.messages.push_back(message);
+                        served.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Finished { id } => {
+                    if let Some(served) = self.served.get_mut(&id) {
+                        served.finished = true;
+                        served.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Writable { id } => {
+                    let call = self.calls.get_mut(&id).and_then(|call| call.writer.take());
+                    let served = self.served.get_mut(&id).and_then(|served| served.writer.take());
+                    call.into_iter().chain(served).for_each(Waker::wake);
+                }
+                Event::Room => self.waiting.drain(..).for_each(Waker::wake),
+                Event::Pong { rtt } => {
+                    for ping in self.pings.drain(..) {
+                        let _ = ping.send(rtt);
+                    }
+                }
+                Event::Cancelled { id, .. } => self.stop(id),
+                Event::Request { id, open, .. } => {
+                    // Entered here, so that messages right behind it find it.
+                    self.served.insert(id, Served { finished: !open, ..Served::default() });
+                    self.events.push_back(event);
+                }
+                event => self.events.push_back(event),
+            }
+        }
+    }
+
+    /// The request of the other side is over: its handler stops where it is.
+    fn stop(&mut self, id: RequestId) {
+        let Some(served) = self.served.remove(&id) else { return };
+        if let Some(task) = served.task {
+            task.abort();
+        }
+        served.reader.into_iter().chain(served.writer).for_each(Waker::wake);
+    }
+
+    /// Ends everything that waits on this link.
+    fn end_all(&mut self, over: Over) {
+        self.over = Some(over);
+        self.io = None;
+        for call in self.calls.values_mut() {
+            call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
+        }
+        while let Some((&id, _)) = self.served.first_key_value() {
+            self.stop(id);
+        }
+        self.waiting.drain(..).for_each(Waker::wake);
+        self.pings.clear();
+        self.events.clear();
+    }
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}

@@ -1,0 +1,268 @@
+//! The task behind a link: reads, writes, keeps time, runs handlers.
+//!
+//! One turn, under the lock: read what is there (a bounded amount), let time
+//! pass, write what is to be written. Then, without the lock: act on the events
+//! of the turn. The next turn flushes what handlers have replied, so the
+//! replies to a burst of requests leave in one write. What can wake it: bytes
+//! to read, room to write, the session's next deadline, and anyone who has put
+//! something into the session.
+
+use std::any::Any;
+use std::future::Future;
+use std::mem::MaybeUninit;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use compeer_proto::frame::Hello;
+use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId};
+use compeer_proto::{Kind, Time};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::AbortHandle;
+use tokio::time::Sleep;
+
+use super::{Link, Over, State};
+use crate::error::Failure;
+use crate::handler::Handler;
+use crate::{Peer, Request};
+
+/// Bytes read at once: one TLS record.
+const READ: usize = 16 * 1024;
+
+/// Reads in one turn before handlers run and others get a chance.
+const READS_PER_TURN: usize = 4;
+
+/// What a link needs of its owner.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// Who serves this kind for this link's peer; an outcome when nobody does.
+    fn handler(&self, link: &Arc<Link>, kind: &Kind) -> Result<(Arc<dyn Handler>, Peer), Outcome>;
+
+    /// The other side has introduced itself.
+    fn on_hello(&self, link: &Arc<Link>, hello: Hello);
+
+    /// The other side asks us to dial a stream.
+    fn on_open_stream(&self, link: &Arc<Link>, stream: u64, _: Kind) {
+        link.refuse_stream(stream, "no streams on this connection");
+    }
+
+    /// The other side refused a stream we asked for.
+    fn on_stream_refused(&self, _: &Arc<Link>, _: u64, _: String) {}
+
+    /// The other side starts nothing more here.
+    fn on_peer_drains(&self, _: &Arc<Link>) {}
+
+    /// A handler panicked.
+    fn on_panic(&self, link: &Arc<Link>, kind: Kind, text: String);
+
+    /// The link is over.
+    fn on_over(&self, _: &Arc<Link>, _: &Over) {}
+}
+
+/// Runs a link until it is over.
+pub(crate) async fn drive(link: Arc<Link>, host: Arc<dyn Host>) {
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut events = Vec::new();
+    let over = loop {
+        let turn = std::future::poll_fn(|cx| link.turn(cx, &mut timer, &mut events));
+        if let Some(over) = turn.await {
+            break over;
+        }
+        let mut over = None;
+        for event in events.drain(..) {
+            over = ends(&event);
+            if over.is_some() {
+                break;
+            }
+            act(&link, &host, event);
+        }
+        link.state().dispatching = false;
+        if let Some(over) = over {
+            break over;
+        }
+    };
+    link.state().end_all(over.clone());
+    link.closed.send_replace(true);
+    host.on_over(&link, &over);
+}
+
+impl Link {
+    /// One turn; `Some` when the link is over, `None` when there are events.
+    fn turn(
+        &self,
+        cx: &mut Context<'_>,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+        events: &mut Vec<Event>,
+    ) -> Poll<Option<Over>> {
+        let mut state = self.state();
+        if !state.driver.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        loop {
+            let now = self.clock.now();
+            self.read(&mut state, cx, now);
+            if now >= state.session.next_timeout() {
+                if let Err(violation) = state.session.handle_timeout(now) {
+                    state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
+                }
+            }
+            state.absorb();
+            let flushed = match state.flush(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(error)) => {
+                    state.broken.get_or_insert(Over::Broken(error.to_string()));
+                    false
+                }
+                Poll::Pending => false,
+            };
+            state.absorb();
+            if let Some((over, until)) = state.closing.clone() {
+                if flushed || now >= until {
+                    if let Some(io) = &mut state.io {
+                        let _ = Pin::new(io).poll_shutdown(cx);
+                    }
+                    return Poll::Ready(Some(over));
+                }
+            }
+            if !state.events.is_empty() {
+                events.extend(state.events.drain(..));
+                state.dispatching = true;
+                return Poll::Ready(None);
+            }
+            // What came before the end was still meant, and is acted on first.
+            if let Some(over) = state.broken.take() {
+                return Poll::Ready(Some(over));
+            }
+            let due = state.session.next_timeout();
+            let due = state.closing.as_ref().map_or(due, |(_, until)| due.min(*until));
+            let deadline = self.clock.instant(due);
+            let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            // A timer that is early only costs a turn; moving it at every
+            // request would cost more.
+            if sleep.is_elapsed() || sleep.deadline() > deadline {
+                sleep.as_mut().reset(deadline);
+            }
+            std::task::ready!(sleep.as_mut().poll(cx));
+        }
+    }
+
+    fn read(&self, state: &mut State, cx: &mut Context<'_>, now: Time) {
+        for _ in 0..READS_PER_TURN {
+            // Who reads nothing of what it makes us say is not read either, and
+            // after a goodbye nothing is worth reading.
+            if state.broken.is_some() || state.session.is_backlogged() || state.events.back().is_some_and(|e| ends(e).is_some()) {
+                return;
+            }
+            let mut space = [MaybeUninit::uninit(); READ];
+            let mut buf = ReadBuf::uninit(&mut space);
+            let Some(io) = state.io.as_mut() else { return };
+            match Pin::new(io).poll_read(cx, &mut buf) {
+                Poll::Pending => return,
+                Poll::Ready(Err(error)) => state.broken = Some(Over::Broken(error.to_string())),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    state.broken = Some(Over::Broken("the connection ended".into()));
+                }
+                Poll::Ready(Ok(())) if state.closing.is_some() => {}
+                Poll::Ready(Ok(())) => {
+                    if let Err(violation) = state.session.receive(buf.filled(), now) {
+                        tracing::debug!(peer = %self.peer, %violation, "protocol broken");
+                        state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
+                    }
+                    state.absorb();
+                    if !state.events.is_empty() {
+                        self.touch(now);
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+}
+
+/// What an event means for the link as a whole.
+fn ends(event: &Event) -> Option<Over> {
+    match event {
+        Event::Goodbye { reason, text } => Some(Over::TheySaid(*reason, text.clone())),
+        Event::Dead => Some(Over::Dead),
+        _ => None,
+    }
+}
+
+/// Acts on one event.
+fn act(link: &Arc<Link>, host: &Arc<dyn Host>, event: Event) {
+    match event {
+        Event::Hello(hello) => {
+            *crate::lock(&link.hello) = Some(hello.clone());
+            host.on_hello(link, hello);
+        }
+        Event::Request { id, message, deadline, .. } => {
+            let link_of_task = link.clone();
+            let then = move |outcome| link_of_task.end(id, outcome);
+            if let Some(task) = serve(link, host, Some(id), message, deadline, then) {
+                link.set_task(id, task);
+            }
+        }
+        Event::Notify { message, cost } => {
+            let cost = u64::from(cost);
+            let link_of_task = link.clone();
+            // A one-way request has no one to tell how it ended.
+            let then = move |_| link_of_task.notify_done(cost);
+            serve(link, host, None, message, None, then);
+        }
+        Event::OpenStream { stream, kind } => host.on_open_stream(link, stream, kind),
+        Event::StreamRefused { stream, text } => host.on_stream_refused(link, stream, text),
+        Event::PeerDrains => host.on_peer_drains(link),
+        Event::Drained => link.goodbye(GoodbyeReason::Duplicate, ""),
+        _ => {}
+    }
+}
+
+/// Runs the handler of one message, then `then`; gives the task if it became one.
+fn serve(
+    link: &Arc<Link>,
+    host: &Arc<dyn Host>,
+    id: Option<RequestId>,
+    message: Message,
+    deadline: Option<Time>,
+    then: impl FnOnce(Outcome) + Send + 'static,
+) -> Option<AbortHandle> {
+    let kind = message.kind;
+    let (handler, peer) = match host.handler(link, &kind) {
+        Ok(found) => found,
+        Err(outcome) => {
+            then(outcome);
+            return None;
+        }
+    };
+    let request = Request::new(link.clone(), peer, id, message, deadline);
+    let (link, host) = (link.clone(), host.clone());
+    let mut served: BoxFuture<'static, Outcome> = Box::pin(async move {
+        let call = AssertUnwindSafe(async { handler.call(request).await });
+        match call.catch_unwind().await {
+            Ok(Ok(())) => Outcome::Done,
+            Ok(Err(Failure(outcome))) => outcome,
+            Err(panic) => {
+                host.on_panic(&link, kind, panic_text(&*panic));
+                Outcome::Failed("the handler panicked".into())
+            }
+        }
+    });
+    // A first poll in place: most handlers are ready at once.
+    match served.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => {
+            then(outcome);
+            None
+        }
+        Poll::Pending => Some(tokio::spawn(async move { then(served.await) }).abort_handle()),
+    }
+}
+
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "no words".to_owned(),
+    }
+}

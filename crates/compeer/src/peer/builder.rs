@@ -1,0 +1,251 @@
+//! How a peer begins: everything that can be chosen, with defaults.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use compeer_proto::ext::Ext;
+use compeer_proto::frame::{EXT_NAME, Hello, PeerLimits};
+use compeer_proto::session::Budget;
+use compeer_proto::{Addr, Kind};
+use tokio::sync::{broadcast, watch};
+
+use super::inner::{DEFAULT_CONNECTIONS, Inner};
+use super::{Peer, accept, keep};
+use crate::clock::Dice;
+use crate::error::SpawnError;
+use crate::handler::{Access, Handler, Registry, StreamHandler};
+use crate::links::Links;
+use crate::router::Direct;
+use crate::transport::Transport;
+use crate::transport::tls::TlsTransport;
+use crate::{Clock, Identity, Router, Stabilizer, Table, limits};
+
+/// Where to listen: one address, or several.
+#[derive(Clone, Debug, Default)]
+pub struct ListenAddr(pub Vec<SocketAddr>);
+
+impl From<SocketAddr> for ListenAddr {
+    fn from(addr: SocketAddr) -> Self {
+        ListenAddr(vec![addr])
+    }
+}
+
+impl From<Vec<SocketAddr>> for ListenAddr {
+    fn from(addrs: Vec<SocketAddr>) -> Self {
+        ListenAddr(addrs)
+    }
+}
+
+/// Everything that can be chosen about a peer. Made by [`Peer::builder`].
+#[must_use = "a builder does nothing until it is spawned"]
+pub struct Builder {
+    identity: Option<Identity>,
+    listen: Vec<SocketAddr>,
+    advertise: Vec<Addr>,
+    name: Option<String>,
+    max_peers: usize,
+    max_connections: usize,
+    handlers: Vec<(Option<Kind>, Access, Arc<dyn Handler>)>,
+    stream_handlers: Vec<(Option<Kind>, Arc<dyn StreamHandler>)>,
+    router: Arc<dyn Router>,
+    stabilizers: Vec<(Duration, Arc<dyn Stabilizer>)>,
+    transport: Option<Arc<dyn Transport>>,
+    clock: Option<Clock>,
+    seed: Option<u64>,
+    request_timeout: Duration,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Builder {
+            identity: None,
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            name: None,
+            max_peers: 0,
+            max_connections: DEFAULT_CONNECTIONS,
+            handlers: Vec::new(),
+            stream_handlers: Vec::new(),
+            router: Arc::new(Direct),
+            stabilizers: Vec::new(),
+            transport: None,
+            clock: None,
+            seed: None,
+            request_timeout: limits::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The peer's key. Default: a new one.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Where to listen; port 0 is any free one. May be called more than once.
+    /// Default: nowhere; such a peer can call and be answered, not be called.
+    pub fn listen(mut self, addr: impl Into<ListenAddr>) -> Self {
+        self.listen.extend(addr.into().0);
+        self
+    }
+
+    /// An address to tell others instead of those of this machine's interfaces.
+    /// May be called more than once.
+    pub fn advertise(mut self, addr: impl Into<Addr>) -> Self {
+        self.advertise.push(addr.into());
+        self
+    }
+
+    /// A nickname to tell others, 1–64 bytes. Default: none.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many peers the table holds; 0, the default, is the limit of
+    /// [`limits`](crate::limits::MAX_TABLE).
+    pub fn max_peers(mut self, n: usize) -> Self {
+        self.max_peers = n;
+        self
+    }
+
+    /// How many connections there may be. Default:
+    /// [`MAX_CONNECTIONS`](crate::limits::MAX_CONNECTIONS). When full, the
+    /// caller that nobody here knows and that was idle longest goes.
+    pub fn max_connections(mut self, n: usize) -> Self {
+        self.max_connections = n.min(limits::MAX_CONNECTIONS);
+        self
+    }
+
+    /// Registers a handler for whoever proves a key.
+    pub fn handle<K: TryInto<Kind>>(mut self, kind: K, handler: impl Handler) -> Self {
+        self.handlers.push((kind.try_into().ok(), Access::Proven, Arc::new(handler)));
+        self
+    }
+
+    /// Registers a handler for known peers: see [`Peer::know`].
+    pub fn handle_known<K: TryInto<Kind>>(mut self, kind: K, handler: impl Handler) -> Self {
+        self.handlers.push((kind.try_into().ok(), Access::Known, Arc::new(handler)));
+        self
+    }
+
+    /// Registers a handler for streams.
+    pub fn handle_stream<K: TryInto<Kind>>(mut self, kind: K, handler: impl StreamHandler) -> Self {
+        self.stream_handlers.push((kind.try_into().ok(), Arc::new(handler)));
+        self
+    }
+
+    /// Who chooses the next hop. Default: [`Direct`].
+    pub fn router(mut self, router: impl Router) -> Self {
+        self.router = Arc::new(router);
+        self
+    }
+
+    /// Runs a stabilizer at once and then again after every interval, give or
+    /// take a quarter. May be called more than once.
+    pub fn stabilize(mut self, every: Duration, stabilizer: impl Stabilizer) -> Self {
+        self.stabilizers.push((every, Arc::new(stabilizer)));
+        self
+    }
+
+    /// How connections come about. Default: TLS over TCP.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// The clock. Default: the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The seed of all chance but keys. Default: the system's randomness.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long requests wait that set no time-out of their own. Default: 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Starts the peer on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`SpawnError`]: an address is taken, a kind or the name is not valid.
+    pub async fn spawn(self) -> Result<Peer, SpawnError> {
+        let registry = Registry::default();
+        for (kind, access, handler) in self.handlers {
+            registry.insert(kind.ok_or(SpawnError::Kind)?, access, handler);
+        }
+        let mut stream_handlers = std::collections::BTreeMap::new();
+        for (kind, handler) in self.stream_handlers {
+            stream_handlers.insert(kind.ok_or(SpawnError::Kind)?, handler);
+        }
+        let identity = self.identity.unwrap_or_else(Identity::generate);
+        let tls = TlsTransport::new(&identity)?;
+        let transport = self.transport.unwrap_or_else(|| Arc::new(tls.clone()));
+        let mut listeners = Vec::new();
+        for addr in self.listen {
+            let listener = transport.listen(addr).map_err(|source| SpawnError::Listen { addr, source })?;
+            listeners.push(listener);
+        }
+        let dice = Dice::new(self.seed)?;
+        let hello = Hello {
+            agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).to_owned(),
+            instance: dice.bytes(),
+            features: 0,
+            limits: PeerLimits::default(),
+            listen: Vec::new(),
+            ext: name_ext(self.name)?,
+        };
+        let inner = Arc::new(Inner {
+            id: identity.peer_id(),
+            hello,
+            clock: self.clock.unwrap_or_else(Clock::system),
+            dice,
+            registry,
+            stream_handlers: Mutex::new(stream_handlers),
+            router: self.router,
+            table: Table::new(self.max_peers),
+            links: Links::new(identity.peer_id()),
+            awaited: Default::default(),
+            transport,
+            tls,
+            known: Mutex::default(),
+            blocked: Mutex::default(),
+            kept: Mutex::default(),
+            dialling: Default::default(),
+            oneself: Default::default(),
+            local_addrs: listeners.iter().map(|listener| listener.local_addr()).collect(),
+            advertise: self.advertise,
+            request_timeout: self.request_timeout,
+            budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
+            max_connections: self.max_connections,
+            heard_twice: Mutex::default(),
+            events: Mutex::new(Some(broadcast::channel(limits::EVENT_QUEUE).0)),
+            down: watch::Sender::new(false),
+            listening: watch::Sender::new(0),
+        });
+        accept::listen(&inner, listeners);
+        keep::sweep(&inner);
+        for (every, stabilizer) in self.stabilizers {
+            keep::stabilize(&inner, every, stabilizer);
+        }
+        Ok(Peer(inner))
+    }
+}
+
+fn name_ext(name: Option<String>) -> Result<Ext, SpawnError> {
+    let mut ext = Ext::new();
+    if let Some(name) = name {
+        if name.is_empty() || name.len() > limits::MAX_NAME_LEN {
+            return Err(SpawnError::Name);
+        }
+        ext.push(EXT_NAME, name.as_bytes()).map_err(|_| SpawnError::Name)?;
+    }
+    Ok(ext)
+}

@@ -1,0 +1,255 @@
+//! How a connection comes about.
+//!
+//! `to_peer` gives the live connection, or asks the router and dials; callers
+//! that want the same peer share one dial. Several addresses are tried beside
+//! each other, a quarter second apart (RFC 8305 §5), and the first that proves
+//! the right key wins. After the handshake both sides say HELLO; which of two
+//! connections stays is decided in [`links`](crate::links).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use compeer_proto::session::{GoodbyeReason, Session};
+use compeer_proto::{Addr, PeerAddr, PeerId};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::inner::{Inner, PeerHost};
+use super::{Peer, spawn_until_down};
+use crate::link::driver::{Host, drive};
+use crate::link::{Decided, Link, Over};
+use crate::transport::{Purpose, Wire};
+use crate::{ConnectError, limits, lock};
+
+type Dial = Shared<BoxFuture<'static, Result<Arc<Link>, ConnectError>>>;
+
+/// Dials under way, by peer.
+#[derive(Default)]
+pub(crate) struct Dialling(Mutex<BTreeMap<PeerId, Dial>>);
+
+/// How often a connection that was lost to its twin is looked for again.
+const ATTEMPTS: usize = 3;
+
+/// The connection with a peer: the one there is, or a new one.
+pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
+    if to.id == inner.id {
+        return to_oneself(inner).await;
+    }
+    let mut last = ConnectError::TimedOut;
+    for _ in 0..ATTEMPTS {
+        let changed = inner.links.changed(to.id);
+        let mut came = std::pin::pin!(changed.notified());
+        came.as_mut().enable();
+        if let Some(link) = inner.links.get(to.id) {
+            return Ok(link);
+        }
+        check_wanted(inner, to.id)?;
+        let hop = inner.router.next_hop(&Peer(inner.clone()), &to).await;
+        let hop = hop.filter(|hop| hop.peer == to.id).ok_or(ConnectError::Unroutable(to.id))?;
+        if hop.addrs.is_empty() {
+            return Err(ConnectError::NoAddress(to.id));
+        }
+        let dial = shared_dial(inner, PeerAddr::new(to.id, hop.addrs));
+        tokio::select! {
+            biased;
+            () = came => {}
+            dialled = dial => match dialled {
+                Ok(link) if link.is_usable() => return Ok(link),
+                Ok(link) => last = refused(&link),
+                Err(error) => {
+                    // It may have called us meanwhile.
+                    return inner.links.get(to.id).ok_or(error);
+                }
+            },
+        }
+    }
+    inner.links.get(to.id).ok_or(last)
+}
+
+fn check_wanted(inner: &Inner, id: PeerId) -> Result<(), ConnectError> {
+    if inner.is_down() {
+        return Err(ConnectError::Shutdown);
+    }
+    if lock(&inner.blocked).contains(&id) {
+        return Err(ConnectError::Blocked(id));
+    }
+    Ok(())
+}
+
+/// The connection with whoever answers at an address.
+pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>, ConnectError> {
+    if inner.is_down() {
+        return Err(ConnectError::Shutdown);
+    }
+    let wire = inner.transport.dial(addr, None, Purpose::Messages).await?;
+    if wire.peer != inner.id {
+        if let Some(link) = inner.links.get(wire.peer) {
+            return Ok(link);
+        }
+    }
+    establish(inner, wire, true).await
+}
+
+/// One dial per peer, whoever waits for it; it goes on when they do not.
+fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> Dial {
+    let mut dialling = lock(&inner.dialling.0);
+    if let Some(dial) = dialling.get(&to.id) {
+        return dial.clone();
+    }
+    let (of_task, id) = (inner.clone(), to.id);
+    let task = tokio::spawn(async move {
+        let result = dial(&of_task, to).await;
+        lock(&of_task.dialling.0).remove(&id);
+        result
+    });
+    let dial = task.map(|joined| joined.unwrap_or(Err(ConnectError::Shutdown))).boxed().shared();
+    dialling.insert(id, dial.clone());
+    dial
+}
+
+async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
+    let mut under_way = FuturesUnordered::new();
+    let mut addrs = to.addrs.into_iter();
+    let mut tried = Vec::new();
+    let mut wrong = None;
+    loop {
+        if let Some(addr) = addrs.next() {
+            under_way.push(inner.transport.dial(addr, Some(to.id), Purpose::Messages));
+        } else if under_way.is_empty() {
+            return Err(wrong.unwrap_or(ConnectError::Unreachable(tried)));
+        }
+        let more = addrs.len() > 0;
+        let result = tokio::select! {
+            biased;
+            Some(result) = under_way.next() => result,
+            () = tokio::time::sleep(limits::NEXT_ADDRESS_AFTER), if more => continue,
+        };
+        match result {
+            Ok(wire) => return establish(inner, wire, true).await,
+            Err(ConnectError::Unreachable(more)) => tried.extend(more),
+            Err(error) => wrong = Some(error),
+        }
+    }
+}
+
+/// Runs a link on a wire whose handshake is done, until both have said HELLO.
+pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Result<Arc<Link>, ConnectError> {
+    check_wanted(inner, wire.peer)?;
+    let link = enter(inner, wire, dialled);
+    let mut decided = link.decided.subscribe();
+    let mut closed = link.closed();
+    let decided = tokio::select! {
+        biased;
+        decided = decided.wait_for(Option::is_some) => decided.ok().and_then(|decided| *decided),
+        _ = closed.wait_for(|closed| *closed) => return Err(refused(&link)),
+        () = tokio::time::sleep(limits::HANDSHAKE_TIMEOUT) => {
+            link.goodbye(GoodbyeReason::Protocol, "no HELLO in time");
+            return Err(ConnectError::TimedOut);
+        }
+    };
+    match decided {
+        Some(Decided::Drains) => Ok(inner.links.get(link.peer).unwrap_or(link)),
+        _ if link.over().is_some() => Err(refused(&link)),
+        _ => Ok(link),
+    }
+}
+
+fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
+    let session = inner.session(dialled);
+    let clock = inner.clock.clone();
+    let link = inner.links.enter(|number| Arc::new(Link::new(number, wire, dialled, session, clock)));
+    if inner.is_down() {
+        link.goodbye(GoodbyeReason::Shutdown, "");
+    }
+    tokio::spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
+    link
+}
+
+/// Why a link that came about is of no use.
+fn refused(link: &Link) -> ConnectError {
+    match link.over() {
+        Some(Over::WeSaid(GoodbyeReason::Denied, _)) => ConnectError::Blocked(link.peer),
+        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) => ConnectError::Oneself,
+        Some(Over::WeSaid(GoodbyeReason::KeyRunsTwice, _)) if link.addr.is_some() => {
+            link.addr.clone().map_or(ConnectError::Oneself, ConnectError::KeyRunsTwice)
+        }
+        Some(over) => ConnectError::Refused(over.words()),
+        None => ConnectError::Refused("another connection took its place".into()),
+    }
+}
+
+/// A link with ourselves, inside the process.
+async fn to_oneself(inner: &Arc<Inner>) -> Result<Arc<Link>, ConnectError> {
+    let mut oneself = inner.oneself.lock().await;
+    if inner.is_down() {
+        return Err(ConnectError::Shutdown);
+    }
+    if let Some(link) = oneself.as_ref().filter(|link| link.is_usable()) {
+        return Ok(link.clone());
+    }
+    let (near, far) = tokio::io::duplex(limits::WINDOW as usize);
+    let host = || Arc::new(OneselfHost(PeerHost(inner.clone())));
+    let make = |io, dialled| {
+        let wire = Wire {
+            io: Box::new(io),
+            peer: inner.id,
+            addr: None,
+            binding: inner.dice.bytes(),
+            session: inner.dice.bytes(),
+            purpose: Purpose::Messages,
+        };
+        run_plain(inner, wire, inner.session(dialled), dialled, host())
+    };
+    let _far = make(far, false);
+    let link = make(near, true);
+    let _ = link.decided.subscribe().wait_for(Option::is_some).await;
+    *oneself = Some(link.clone());
+    Ok(link)
+}
+
+/// A link that is in nobody's table.
+pub(crate) fn run_plain(
+    inner: &Arc<Inner>,
+    wire: Wire,
+    session: Session,
+    dialled: bool,
+    host: Arc<dyn Host>,
+) -> Arc<Link> {
+    let link = Arc::new(Link::new(0, wire, dialled, session, inner.clock.clone()));
+    tokio::spawn(drive(link.clone(), host));
+    link
+}
+
+/// Serves ourselves with our own handlers, and keeps out of the table of links.
+struct OneselfHost(PeerHost);
+
+impl Host for OneselfHost {
+    fn handler(
+        &self,
+        link: &Arc<Link>,
+        kind: &compeer_proto::Kind,
+    ) -> Result<(Arc<dyn crate::handler::Handler>, Peer), compeer_proto::session::Outcome> {
+        self.0.handler(link, kind)
+    }
+
+    fn on_hello(&self, link: &Arc<Link>, _: compeer_proto::frame::Hello) {
+        link.decided.send_replace(Some(Decided::Stays));
+    }
+
+    fn on_panic(&self, link: &Arc<Link>, kind: compeer_proto::Kind, text: String) {
+        self.0.on_panic(link, kind, text);
+    }
+}
+
+/// Takes an accepted wire, as a task of its own.
+pub(crate) fn take_in(inner: &Arc<Inner>, wire: Wire) {
+    let of_task = inner.clone();
+    spawn_until_down(inner, async move {
+        match wire.purpose {
+            // What became of it is told as an event.
+            Purpose::Messages => drop(establish(&of_task, wire, false).await),
+            Purpose::Stream => crate::stream::answer(of_task, wire).await,
+        }
+    });
+}

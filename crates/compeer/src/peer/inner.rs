@@ -1,0 +1,243 @@
+//! What the tasks of a peer share, and how a link finds its way into it.
+//!
+//! [`Inner`] is the peer without its public face. As the [`Host`] of its links
+//! it looks up handlers, decides which of two connections stays, and tells
+//! events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use compeer_proto::frame::Hello;
+use compeer_proto::session::{Budget, Config, GoodbyeReason, Outcome, Role, Session};
+use compeer_proto::{Addr, Kind, PeerId, Time};
+use tokio::sync::{broadcast, watch};
+
+use super::connect::Dialling;
+use super::keep::Kept;
+use super::{Peer, spawn_until_down};
+use crate::clock::Dice;
+use crate::handler::{Access, Handler, Registry, StreamHandler};
+use crate::link::driver::Host;
+use crate::link::{Decided, Link, Over};
+use crate::links::{Ending, Links, Verdict};
+use crate::stream::Awaited;
+use crate::transport::Transport;
+use crate::transport::tls::TlsTransport;
+use crate::{Clock, Event, Router, Table, addrs, limits, lock, stream};
+
+/// What the tasks of a peer share.
+pub(crate) struct Inner {
+    pub(crate) id: PeerId,
+    pub(crate) hello: Hello,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) registry: Registry,
+    pub(crate) stream_handlers: Mutex<BTreeMap<Kind, Arc<dyn StreamHandler>>>,
+    pub(crate) router: Arc<dyn Router>,
+    pub(crate) table: Table,
+    pub(crate) links: Links,
+    pub(crate) awaited: Awaited,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) tls: TlsTransport,
+    pub(crate) known: Mutex<BTreeSet<PeerId>>,
+    pub(crate) blocked: Mutex<BTreeSet<PeerId>>,
+    pub(crate) kept: Mutex<BTreeMap<PeerId, Kept>>,
+    pub(crate) dialling: Dialling,
+    pub(crate) oneself: tokio::sync::Mutex<Option<Arc<Link>>>,
+    pub(crate) local_addrs: Vec<SocketAddr>,
+    pub(crate) advertise: Vec<Addr>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) max_connections: usize,
+    /// When we last heard that our own key runs elsewhere.
+    pub(crate) heard_twice: Mutex<Option<Time>>,
+    pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
+    pub(crate) down: watch::Sender<bool>,
+    /// Counts the tasks that hold listening sockets.
+    pub(crate) listening: watch::Sender<usize>,
+}
+
+impl Inner {
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(events) = &*lock(&self.events) {
+            // No listener is no error.
+            let _ = events.send(event);
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        match &*lock(&self.events) {
+            Some(events) => events.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        *self.down.borrow()
+    }
+
+    pub(crate) fn stream_handler(&self, kind: &Kind) -> Option<Arc<dyn StreamHandler>> {
+        lock(&self.stream_handlers).get(kind).cloned()
+    }
+
+    pub(crate) fn own_addrs(&self) -> Vec<Addr> {
+        if !self.advertise.is_empty() {
+            return self.advertise.clone();
+        }
+        addrs::usable(&self.local_addrs)
+    }
+
+    /// A session whose HELLO says where we can be reached now.
+    pub(crate) fn session(&self, dialled: bool) -> Session {
+        let role = if dialled { Role::Dialer } else { Role::Acceptor };
+        let mut hello = self.hello.clone();
+        hello.listen = self.own_addrs();
+        let config = Config { budget: self.budget.clone(), ..Config::new(role, hello) };
+        Session::new(config, self.clock.now())
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.down.send_replace(true);
+        lock(&self.kept).clear();
+        let links = self.links.all();
+        for link in &links {
+            link.goodbye(GoodbyeReason::Shutdown, "");
+        }
+        if let Some(link) = self.oneself.lock().await.take() {
+            link.goodbye(GoodbyeReason::Shutdown, "");
+        }
+        for link in links {
+            // Bounded by the goodbye's own time-out.
+            let _ = link.closed().wait_for(|closed| *closed).await;
+        }
+        let mut listening = self.listening.subscribe();
+        let _ = listening.wait_for(|n| *n == 0).await;
+        lock(&self.events).take();
+    }
+
+    /// Makes room for one more connection by giving up the one that nobody
+    /// named and that was idle longest; `false` when there is none.
+    fn make_room(&self, for_whom: PeerId) -> bool {
+        if self.links.count() <= self.max_connections || lock(&self.known).contains(&for_whom) {
+            return true;
+        }
+        let known = lock(&self.known).clone();
+        let candidates = self.links.live().into_iter().filter(|link| !link.dialled && !known.contains(&link.peer));
+        let idle = candidates.map(|link| (link.unused_for(), link)).filter(|(unused, _)| !unused.is_zero());
+        let Some((_, longest)) = idle.max_by_key(|(unused, _)| *unused) else { return false };
+        longest.goodbye(GoodbyeReason::Full, "");
+        true
+    }
+
+    fn twice(&self, peer: PeerId, at: Option<Addr>) {
+        if peer == self.id {
+            *lock(&self.heard_twice) = Some(self.clock.now());
+        }
+        self.tell(Event::KeyRunsTwice { peer, at });
+    }
+}
+
+/// The host of a peer's links.
+pub(crate) struct PeerHost(pub(crate) Arc<Inner>);
+
+impl Host for PeerHost {
+    fn handler(&self, link: &Arc<Link>, kind: &Kind) -> Result<(Arc<dyn Handler>, Peer), Outcome> {
+        let registered = self.0.registry.get(kind).ok_or(Outcome::NoHandler)?;
+        let known = || link.peer == self.0.id || lock(&self.0.known).contains(&link.peer);
+        if registered.access == Access::Known && !known() {
+            return Err(Outcome::Denied);
+        }
+        Ok((registered.handler, Peer(self.0.clone())))
+    }
+
+    fn on_hello(&self, link: &Arc<Link>, hello: Hello) {
+        let inner = &self.0;
+        if link.peer == inner.id {
+            // Our own key: this very process, or another one that has it.
+            let oneself = hello.instance == inner.hello.instance;
+            if !oneself {
+                inner.twice(inner.id, link.addr.clone());
+            }
+            let reason = if oneself { GoodbyeReason::Duplicate } else { GoodbyeReason::KeyRunsTwice };
+            return link.goodbye(reason, "");
+        }
+        if lock(&inner.blocked).contains(&link.peer) {
+            return link.goodbye(GoodbyeReason::Denied, "");
+        }
+        if !link.dialled && !inner.make_room(link.peer) {
+            return link.goodbye(GoodbyeReason::Full, "");
+        }
+        match inner.links.register(link, inner.clock.now()) {
+            Verdict::Stays { first, instead_of } => {
+                link.decided.send_replace(Some(Decided::Stays));
+                match instead_of {
+                    Some((old, Ending::Replaced)) => old.goodbye(GoodbyeReason::Replaced, ""),
+                    Some((old, Ending::Drains)) => old.drain(),
+                    None => {}
+                }
+                if first {
+                    inner.tell(Event::Connected {
+                        peer: link.peer,
+                        name: link.name(),
+                        addr: link.addr.clone(),
+                        dialled: link.dialled,
+                    });
+                }
+            }
+            Verdict::Drains => {
+                link.decided.send_replace(Some(Decided::Drains));
+                link.drain();
+            }
+            Verdict::Twice(old) => {
+                old.goodbye(GoodbyeReason::KeyRunsTwice, "");
+                link.goodbye(GoodbyeReason::KeyRunsTwice, "");
+                inner.twice(link.peer, link.addr.clone());
+                let reason = "its key runs in two places".into();
+                inner.tell(Event::Disconnected { peer: link.peer, reason });
+            }
+        }
+    }
+
+    fn on_open_stream(&self, link: &Arc<Link>, id: u64, kind: Kind) {
+        let served = stream::dial_asked(self.0.clone(), link.clone(), id, kind);
+        spawn_until_down(&self.0, served);
+    }
+
+    fn on_stream_refused(&self, link: &Arc<Link>, id: u64, text: String) {
+        self.0.awaited.refused(link, id, text);
+    }
+
+    fn on_peer_drains(&self, link: &Arc<Link>) {
+        // Another connection has come or is about to; until then there is none.
+        self.0.links.retire(link);
+        link.drain();
+    }
+
+    fn on_panic(&self, _: &Arc<Link>, kind: Kind, text: String) {
+        self.0.tell(Event::HandlerPanicked { kind, text });
+    }
+
+    fn on_over(&self, link: &Arc<Link>, over: &Over) {
+        let was = self.0.links.leave(link);
+        if let Over::TheySaid(GoodbyeReason::Replaced | GoodbyeReason::KeyRunsTwice, _) = over {
+            self.0.twice(self.0.id, link.addr.clone());
+        }
+        if was {
+            self.0.tell(Event::Disconnected { peer: link.peer, reason: over.words() });
+        } else if link.decided.borrow().is_none() && !link.dialled {
+            let (peer, addr) = (Some(link.peer), link.addr.clone());
+            self.0.tell(Event::Refused { peer, addr, reason: over.words() });
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        Arc::new(PeerHost(self.0.clone()))
+    }
+}
+
+/// How many links a peer may have when nothing else was set.
+pub(crate) const DEFAULT_CONNECTIONS: usize = limits::MAX_CONNECTIONS;

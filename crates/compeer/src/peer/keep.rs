@@ -1,0 +1,124 @@
+//! What a peer does by itself: calls kept peers again, runs stabilizers, closes
+//! what is unused.
+//!
+//! A kept peer is called at once and, whenever its connection is lost, again
+//! after a wait that doubles from half a second to half a minute, give or take
+//! a quarter; a connection that held for a while starts it over. Connections
+//! that nobody keeps are closed by the side that dialled them when they were
+//! unused for a minute.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compeer_proto::PeerAddr;
+use compeer_proto::session::GoodbyeReason;
+use futures_util::FutureExt;
+use tokio::task::AbortHandle;
+
+use super::{Inner, Peer, connect, spawn_until_down};
+use crate::{ConnectError, Event, Stabilizer, limits, lock};
+
+/// A kept peer.
+pub(crate) struct Kept {
+    pub(crate) addr: PeerAddr,
+    pub(crate) task: AbortHandle,
+}
+
+/// A connection that lasted this long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// How often unused connections are looked for.
+const SWEEP: Duration = Duration::from_secs(15);
+
+pub(crate) fn keep(inner: &Arc<Inner>, peer: PeerAddr) {
+    if peer.id == inner.id || inner.is_down() {
+        return;
+    }
+    let task = spawn_until_down(inner, keep_calling(inner.clone(), peer.clone())).abort_handle();
+    let replaced = lock(&inner.kept).insert(peer.id, Kept { addr: peer, task });
+    if let Some(old) = replaced {
+        old.task.abort();
+    }
+}
+
+async fn keep_calling(inner: Arc<Inner>, peer: PeerAddr) {
+    let changed = inner.links.changed(peer.id);
+    let mut wait = limits::BACKOFF_LEAST;
+    loop {
+        let reason = match connect::to_peer(&inner, peer.clone()).await {
+            Ok(link) => {
+                let connected = inner.clock.now();
+                // Its twin may take its place: what counts is that there is one.
+                loop {
+                    let mut went = std::pin::pin!(changed.notified());
+                    went.as_mut().enable();
+                    if inner.links.get(peer.id).is_none() {
+                        break;
+                    }
+                    went.await;
+                }
+                if inner.clock.now().since(connected) >= GOOD {
+                    wait = limits::BACKOFF_LEAST;
+                }
+                link.over().map_or_else(|| "the connection was lost".into(), |over| over.words())
+            }
+            Err(ConnectError::Shutdown) => return,
+            Err(error) => {
+                if let ConnectError::WrongKey { addr, expected, proven } = &error {
+                    let (addr, expected, proven) = (addr.clone(), *expected, *proven);
+                    inner.tell(Event::WrongKey { addr, expected, proven });
+                }
+                error.to_string()
+            }
+        };
+        let now = inner.clock.now();
+        let twice = lock(&inner.heard_twice).is_some_and(|at| now.since(at) < limits::BACKOFF_KEY_TWICE);
+        let after = inner.dice.jitter(if twice { limits::BACKOFF_KEY_TWICE } else { wait });
+        wait = (wait * 2).min(limits::BACKOFF_MOST);
+        inner.tell(Event::Retrying { peer: peer.id, after, reason });
+        let mut came = std::pin::pin!(changed.notified());
+        came.as_mut().enable();
+        if inner.links.get(peer.id).is_none() {
+            // It may call us first.
+            let _ = tokio::time::timeout(after, came).await;
+        }
+    }
+}
+
+pub(crate) fn stabilize(inner: &Arc<Inner>, every: Duration, stabilizer: Arc<dyn Stabilizer>) {
+    let peer = Peer(inner.clone());
+    spawn_until_down(inner, async move {
+        loop {
+            let run = AssertUnwindSafe(async { stabilizer.run(peer.clone()).await });
+            let text = match run.catch_unwind().await {
+                Ok(Ok(())) => None,
+                Ok(Err(failure)) => Some(failure.to_string()),
+                Err(panic) => Some(format!("it panicked: {}", crate::link::driver::panic_text(&*panic))),
+            };
+            if let Some(text) = text {
+                tracing::debug!(text, "a stabilizer failed");
+                peer.tell(Event::StabilizerFailed { text });
+            }
+            tokio::time::sleep(peer.0.dice.jitter(every)).await;
+        }
+    });
+}
+
+/// Closes what is unused, and forgets what nobody needs.
+pub(crate) fn sweep(inner: &Arc<Inner>) {
+    let of_task = inner.clone();
+    spawn_until_down(inner, async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            of_task.links.sweep(of_task.clock.now());
+            for link in of_task.links.live() {
+                // The side that dialled decides: the other may be kept by it.
+                let kept = lock(&of_task.kept).contains_key(&link.peer);
+                if link.dialled && !kept && link.unused_for() >= limits::PASSING_IDLE {
+                    link.goodbye(GoodbyeReason::Idle, "");
+                }
+            }
+        }
+    });
+}

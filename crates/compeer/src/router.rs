@@ -1,0 +1,69 @@
+//! Routers: who is the next hop towards a peer.
+//!
+//! The router is asked for every destination that is not connected. It names
+//! the next hop, which need not be the destination: what lies between will be
+//! crossed by circuits (DESIGN §4.8). Until those exist, a next hop that is not
+//! the destination makes the request *unroutable*; the trait is fit for them.
+//! The original asked its router the same question with the same answer: a
+//! peer and where it is, or nothing.
+
+use compeer_proto::{Addr, PeerAddr, PeerId};
+use futures_util::future::BoxFuture;
+
+use crate::Peer;
+
+/// Chooses the next hop.
+///
+/// ```
+/// use compeer::{Hop, Peer, PeerAddr, Router};
+/// use futures_util::future::BoxFuture;
+///
+/// /// Knows the way to everyone in the table, and to nobody else.
+/// struct TableOnly;
+///
+/// impl Router for TableOnly {
+///     fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+///         Box::pin(async move { peer.table().get(to.id).map(Hop::from) })
+///     }
+/// }
+/// ```
+pub trait Router: Send + Sync + 'static {
+    /// The next hop towards `to`, which may carry addresses the caller knows;
+    /// `None` when there is no way.
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>>;
+}
+
+/// A next hop: a peer and where to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The peer to go to next.
+    pub peer: PeerId,
+    /// Where it is.
+    pub addrs: Vec<Addr>,
+}
+
+impl From<PeerAddr> for Hop {
+    fn from(PeerAddr { id, addrs, .. }: PeerAddr) -> Self {
+        Hop { peer: id, addrs }
+    }
+}
+
+/// The default: straight to the destination, at the addresses the caller gave,
+/// then those of the table and of kept peers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Direct;
+
+impl Router for Direct {
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+        Box::pin(async move {
+            let mut addrs = to.addrs.clone();
+            let known = peer.table().get(to.id).into_iter().chain(peer.kept(to.id));
+            for addr in known.flat_map(|known| known.addrs) {
+                if !addrs.contains(&addr) {
+                    addrs.push(addr);
+                }
+            }
+            Some(Hop { peer: to.id, addrs })
+        })
+    }
+}

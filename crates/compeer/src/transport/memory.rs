@@ -1,0 +1,223 @@
+//! A network inside the process, for tests and simulation.
+//!
+//! Peers call each other at made-up IP addresses. There is no TLS: the network
+//! itself vouches for who is who, so a thousand peers cost no cryptography.
+//! Every delivery is delayed by a seeded latency on tokio's clock, so that
+//! under a paused runtime whole networks run in virtual time, and the same seed
+//! gives the same run. Links can be cut and healed: a cut link delivers
+//! nothing and closes nothing, as a pulled cable does.
+//!
+//! ```
+//! use compeer::transport::memory::MemoryNetwork;
+//! use compeer::{Identity, Peer};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let network = MemoryNetwork::new(7);
+//! let alice = Identity::from_seed(&[1; 32]);
+//! let alice = Peer::builder()
+//!     .transport(network.transport(alice.peer_id(), [10, 0, 0, 1].into()))
+//!     .identity(alice)
+//!     .listen("10.0.0.1:1".parse::<std::net::SocketAddr>()?)
+//!     .spawn()
+//!     .await?;
+//! # alice.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use compeer_proto::{Addr, PeerId};
+use futures_util::future::BoxFuture;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::sync::mpsc;
+
+use super::{Incoming, Listener, Purpose, Transport, Wire, check_key, unreachable};
+use crate::{ConnectError, lock};
+
+mod pipe;
+
+pub use pipe::{Link, pipe};
+
+/// Calls that wait to be accepted at one address.
+const BACKLOG: usize = 128;
+
+/// Ports from which peers call; the first is never listened on by port 0.
+const FIRST_FREE_PORT: u16 = 32_768;
+
+/// A network of its own. Clones are the same network.
+#[derive(Clone)]
+pub struct MemoryNetwork(Arc<Mutex<Net>>);
+
+struct Net {
+    rng: ChaCha8Rng,
+    latency: (Duration, Duration),
+    listeners: BTreeMap<SocketAddr, (PeerId, mpsc::Sender<Call>)>,
+    links: Vec<(IpAddr, IpAddr, Link)>,
+    cut: BTreeSet<(IpAddr, IpAddr)>,
+    next_port: u16,
+}
+
+struct Call {
+    from: SocketAddr,
+    wire: Wire,
+}
+
+impl MemoryNetwork {
+    /// A network whose latencies are drawn from `seed`: 1–20 ms each way unless
+    /// set otherwise.
+    pub fn new(seed: u64) -> Self {
+        let latency = (Duration::from_millis(1), Duration::from_millis(20));
+        MemoryNetwork(Arc::new(Mutex::new(Net {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            latency,
+            listeners: BTreeMap::new(),
+            links: Vec::new(),
+            cut: BTreeSet::new(),
+            next_port: FIRST_FREE_PORT,
+        })))
+    }
+
+    /// Draws the latency of each new connection from `least..=most`.
+    #[must_use]
+    pub fn latency(self, least: Duration, most: Duration) -> Self {
+        lock(&self.0).latency = (least, most.max(least));
+        self
+    }
+
+    /// The door of one peer, at one IP address.
+    pub fn transport(&self, peer: PeerId, at: IpAddr) -> MemoryTransport {
+        MemoryTransport { network: self.clone(), peer, at }
+    }
+
+    /// Cuts the cable between two addresses: nothing arrives, nothing is closed,
+    /// and new calls time out.
+    pub fn cut(&self, a: IpAddr, b: IpAddr) {
+        let mut net = lock(&self.0);
+        net.cut.insert(pair(a, b));
+        net.for_links(a, b, |link| link.cut(true));
+    }
+
+    /// Mends the cable: what was sent meanwhile arrives late.
+    pub fn heal(&self, a: IpAddr, b: IpAddr) {
+        let mut net = lock(&self.0);
+        net.cut.remove(&pair(a, b));
+        net.for_links(a, b, |link| link.cut(false));
+    }
+}
+
+fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
+    (a.min(b), a.max(b))
+}
+
+impl Net {
+    fn for_links(&mut self, a: IpAddr, b: IpAddr, act: impl Fn(&Link)) {
+        self.links.retain(|(_, _, link)| link.is_alive());
+        for (from, to, link) in &self.links {
+            if pair(*from, *to) == pair(a, b) {
+                act(link);
+            }
+        }
+    }
+
+    fn port(&mut self) -> u16 {
+        self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
+        self.next_port
+    }
+
+    fn draw_latency(&mut self) -> Duration {
+        let (least, most) = self.latency;
+        let span = u64::try_from((most - least).as_micros()).unwrap_or(0) + 1;
+        least + Duration::from_micros(self.rng.next_u64() % span)
+    }
+
+    fn connect(&mut self, to: SocketAddr, caller: PeerId, at: IpAddr, purpose: Purpose) -> Option<(Wire, Duration)> {
+        let (callee, calls) = self.listeners.get(&to)?.clone();
+        let latency = self.draw_latency();
+        let (mut binding, mut session) = ([0; 32], [0; 16]);
+        self.rng.fill_bytes(&mut binding);
+        self.rng.fill_bytes(&mut session);
+        let (near, far, link) = pipe(latency);
+        let from = SocketAddr::new(at, self.port());
+        let side = |io, peer, addr: SocketAddr| Wire {
+            io,
+            peer,
+            addr: Some(Addr::Ip(addr)),
+            binding,
+            session,
+            purpose,
+        };
+        calls.try_send(Call { from, wire: side(Box::new(far), caller, from) }).ok()?;
+        self.links.retain(|(_, _, link)| link.is_alive());
+        self.links.push((at, to.ip(), link));
+        Some((side(Box::new(near), callee, to), latency))
+    }
+}
+
+/// One peer's door to a [`MemoryNetwork`].
+#[derive(Clone)]
+pub struct MemoryTransport {
+    network: MemoryNetwork,
+    peer: PeerId,
+    at: IpAddr,
+}
+
+impl Transport for MemoryTransport {
+    fn dial(
+        &self,
+        addr: Addr,
+        expected: Option<PeerId>,
+        purpose: Purpose,
+    ) -> BoxFuture<'static, Result<Wire, ConnectError>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let Addr::Ip(to) = addr else { return Err(unreachable(&addr, "no names in this network")) };
+            if lock(&this.network.0).cut.contains(&pair(this.at, to.ip())) {
+                tokio::time::sleep(crate::limits::HANDSHAKE_TIMEOUT).await;
+                return Err(unreachable(&addr, "no answer in time"));
+            }
+            let connected = lock(&this.network.0).connect(to, this.peer, this.at, purpose);
+            let Some((wire, latency)) = connected else { return Err(unreachable(&addr, "nobody listens")) };
+            tokio::time::sleep(latency * 2).await;
+            check_key(&addr, expected, wire.peer)?;
+            Ok(wire)
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        let mut net = lock(&self.network.0);
+        let port = if addr.port() == 0 { net.port() } else { addr.port() };
+        let at = SocketAddr::new(self.at, port);
+        if net.listeners.get(&at).is_some_and(|(_, calls)| !calls.is_closed()) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let (tx, rx) = mpsc::channel(BACKLOG);
+        net.listeners.insert(at, (self.peer, tx));
+        Ok(Box::new(MemoryListener { at, calls: rx }))
+    }
+}
+
+struct MemoryListener {
+    at: SocketAddr,
+    calls: mpsc::Receiver<Call>,
+}
+
+impl Listener for MemoryListener {
+    fn local_addr(&self) -> SocketAddr {
+        self.at
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+        Box::pin(async move {
+            let Some(Call { from, wire }) = self.calls.recv().await else {
+                return std::future::pending().await;
+            };
+            Ok(Incoming { from, handshake: Box::pin(async move { Ok(wire) }) })
+        })
+    }
+}
