@@ -115,6 +115,11 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// The driver has ended it; only a reply is still on its way.
+    fn is_ended(&self) -> bool {
+        matches!(self.last, Some(Last::End(_)))
+    }
+
     /// With what the other side lets us send, and what we let it send.
     fn new(their_window: u32, our_window: u32, deadline: Option<Time>, open: bool) -> Self {
         Exchange {

@@ -51,7 +51,9 @@ impl Session {
         if len > self.config.hello.limits.max_body {
             return Err(Violation::BodyTooLarge(len));
         }
-        let Some(exchange) = self.known(id, reply)? else { return Ok(()) };
+        let Some(exchange) = self.known(id, reply)?.filter(|exchange| !exchange.is_ended()) else {
+            return Ok(());
+        };
         if !reply && !exchange.open {
             return Err(Violation::Order(id));
         }
@@ -100,7 +102,9 @@ impl Session {
             return self.on_notify_data(id, body);
         }
         let mine = self.config.role.owns(id);
-        let Some(exchange) = self.known(id, mine)? else { return Ok(()) };
+        let Some(exchange) = self.known(id, mine)?.filter(|exchange| !exchange.is_ended()) else {
+            return Ok(());
+        };
         let Some(message) = exchange.recv.data(id, body)? else { return Ok(()) };
         // Credit that came back meanwhile may have done what the claim was for.
         let unclaimed = exchange.recv.unheld();

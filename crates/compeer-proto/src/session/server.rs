@@ -24,7 +24,8 @@ impl Session {
         self.load(id.0, Opening::Reply, message)
     }
 
-    /// Ends a request of the peer, after the replies sent so far.
+    /// Ends a request of the peer, after the replies sent so far. No further
+    /// event names it, but for [`Event::Writable`] if a reply was blocked.
     pub fn end(&mut self, id: RequestId, outcome: Outcome) {
         if self.config.role.owns(id.0) {
             return;
@@ -61,6 +62,9 @@ impl Session {
 
     pub(super) fn on_finish(&mut self, id: u64) -> Result<(), Violation> {
         let Some(exchange) = self.known(id, false)? else { return Ok(()) };
+        if exchange.is_ended() {
+            return Ok(());
+        }
         if exchange.recv.is_partial() || !std::mem::take(&mut exchange.open) {
             return Err(Violation::Order(id));
         }
@@ -78,7 +82,11 @@ impl Session {
     /// Ends a request of the peer at once, dropping a reply half sent.
     pub(super) fn stop_serving(&mut self, id: u64, outcome: &Outcome) {
         let Some(exchange) = self.exchanges.get(&id) else { return };
-        if exchange.dispatched {
+        if exchange.is_ended() {
+            if exchange.send.waited_for {
+                self.events.push_back(Event::Writable { id: RequestId(id) });
+            }
+        } else if exchange.dispatched {
             self.events.push_back(Event::Cancelled { id: RequestId(id), outcome: outcome.clone() });
         }
         self.send_end(id, outcome);
