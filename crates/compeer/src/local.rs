@@ -171,7 +171,15 @@ impl Client {
 }
 
 fn run(io: Box<dyn ByteStream>, other: PeerId, role: Role, clock: Clock, host: Arc<dyn Host>) -> Arc<Link> {
-    let wire = Wire { io, peer: other, addr: None, binding: [0; 32], session: [0; 16], purpose: Purpose::Messages };
+    let wire = Wire {
+        io,
+        peer: other,
+        addr: None,
+        binding: [0; 32],
+        session: [0; 16],
+        resumed: false,
+        purpose: Purpose::Messages,
+    };
     let hello = Hello { agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).into(), ..Hello::default() };
     let session = Session::new(Config::new(role, hello), clock.now());
     let link = Arc::new(Link::new(0, wire, role == Role::Dialer, session, clock));

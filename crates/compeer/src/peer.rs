@@ -374,6 +374,12 @@ impl Peer {
         self.0.links.live().into_iter().map(info).collect()
     }
 
+    /// How many connections there are with those that are being introduced or
+    /// drained: at rest, as many as [`connections`](Self::connections).
+    pub fn link_count(&self) -> usize {
+        self.0.links.count()
+    }
+
     /// What happens from now on.
     pub fn events(&self) -> Events {
         Events(self.0.subscribe())

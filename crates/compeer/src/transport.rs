@@ -47,6 +47,8 @@ pub struct Wire {
     pub binding: [u8; 32],
     /// Names the wire between its ends.
     pub session: [u8; 16],
+    /// The proof of the key comes from an earlier handshake that was resumed.
+    pub resumed: bool,
     /// What it is for.
     pub purpose: Purpose,
 }

@@ -197,6 +197,7 @@ async fn to_oneself(inner: &Arc<Inner>) -> Result<Arc<Link>, ConnectError> {
             addr: None,
             binding: inner.dice.bytes(),
             session: inner.dice.bytes(),
+            resumed: false,
             purpose: Purpose::Messages,
         };
         run_plain(inner, wire, inner.session(dialled), dialled, host())

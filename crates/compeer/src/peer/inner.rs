@@ -132,9 +132,6 @@ impl Inner {
     }
 
     fn twice(&self, peer: PeerId, at: Option<Addr>) {
-        if peer == self.id {
-            *lock(&self.heard_twice) = Some(self.clock.now());
-        }
         self.tell(Event::KeyRunsTwice { peer, at });
     }
 }
@@ -221,7 +218,11 @@ impl Host for PeerHost {
 
     fn on_over(&self, link: &Arc<Link>, over: &Over) {
         let was = self.0.links.leave(link);
-        if let Over::TheySaid(GoodbyeReason::Replaced | GoodbyeReason::KeyRunsTwice, _) = over {
+        // We are alive to hear that we were replaced: so there are two of us.
+        if let Over::TheySaid(reason @ (GoodbyeReason::Replaced | GoodbyeReason::KeyRunsTwice), _) = over {
+            if *reason == GoodbyeReason::KeyRunsTwice {
+                *lock(&self.0.heard_twice) = Some(self.0.clock.now());
+            }
             self.0.twice(self.0.id, link.addr.clone());
         }
         if was {

@@ -150,6 +150,7 @@ impl Net {
             addr: Some(Addr::Ip(addr)),
             binding,
             session,
+            resumed: false,
             purpose,
         };
         calls.try_send(Call { from, wire: side(Box::new(far), caller, from) }).ok()?;

@@ -28,6 +28,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use super::{ByteStream, Incoming, Listener, Purpose, Transport, Wire, check_key, unreachable};
 use crate::{ConnectError, Identity};
 
+#[cfg(test)]
+mod tests;
 mod verify;
 
 const ALPN_MESSAGES: &[u8] = b"compeer/1";
@@ -211,6 +213,7 @@ async fn first_bytes(tcp: &TcpStream) -> io::Result<()> {
 fn wire(stream: TlsStream<Box<dyn ByteStream>>, addr: Option<Addr>) -> io::Result<Wire> {
     let (_, state) = stream.get_ref();
     let peer = proven(state)?;
+    let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
     let purpose = match state.alpn_protocol() {
         Some(ALPN_MESSAGES) => Purpose::Messages,
         Some(ALPN_STREAM) => Purpose::Stream,
@@ -221,7 +224,7 @@ fn wire(stream: TlsStream<Box<dyn ByteStream>>, addr: Option<Addr>) -> io::Resul
         TlsStream::Server(s) => exports(|out, label| s.get_ref().1.export_keying_material(out, label, None).map(drop)),
     }
     .map_err(io::Error::other)?;
-    Ok(Wire { io: Box::new(stream), peer, addr, binding, session, purpose })
+    Ok(Wire { io: Box::new(stream), peer, addr, binding, session, resumed, purpose })
 }
 
 /// The two exports (RFC 8446 §7.5) of whichever side of TLS it is.

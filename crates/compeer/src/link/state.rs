@@ -1,0 +1,211 @@
+//! What stands behind a link's lock: the session, the byte stream, and who
+//! waits for what.
+//!
+//! The session's events are sorted here: those that somebody waits for go to
+//! him at once (`absorb`), the others are kept for the driver. After every verb
+//! `kick` sees that bytes go out, either here or by waking the driver.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use compeer_proto::Time;
+use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId, Session};
+use tokio::io::AsyncWrite;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::Over;
+use crate::transport::ByteStream;
+
+/// A request of ours that somebody waits for.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) replies: VecDeque<Message>,
+    pub(super) ended: Option<Outcome>,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+/// A request of the other side that a handler serves.
+#[derive(Default)]
+pub(super) struct Served {
+    pub(super) messages: VecDeque<Message>,
+    pub(super) finished: bool,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+    pub(super) task: Option<AbortHandle>,
+}
+
+pub(super) struct State {
+    pub(super) session: Session,
+    pub(super) io: Option<Box<dyn ByteStream>>,
+    pub(super) driver: Option<Waker>,
+    pub(super) calls: BTreeMap<RequestId, Call>,
+    pub(super) served: BTreeMap<RequestId, Served>,
+    /// Those who wait for [`Event::Room`].
+    pub(super) waiting: Vec<Waker>,
+    pub(super) pings: Vec<oneshot::Sender<Duration>>,
+    /// Events that the driver has to act on.
+    pub(super) events: VecDeque<Event>,
+    /// Goodbye was said; close when it is out, or at this time.
+    pub(super) closing: Option<(Over, Time)>,
+    pub(super) over: Option<Over>,
+    /// The stream ended; the link is over when the events are acted on.
+    pub(super) broken: Option<Over>,
+    /// The driver runs handlers and will flush when it is back.
+    pub(super) dispatching: bool,
+}
+
+impl State {
+    pub(super) fn new(session: Session, io: Box<dyn ByteStream>) -> Self {
+        State {
+            session,
+            io: Some(io),
+            driver: None,
+            calls: BTreeMap::new(),
+            served: BTreeMap::new(),
+            waiting: Vec::new(),
+            pings: Vec::new(),
+            events: VecDeque::new(),
+            closing: None,
+            over: None,
+            broken: None,
+            dispatching: false,
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.over.is_some() || self.closing.is_some()
+    }
+
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.waiting.iter().any(|w| w.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+    }
+
+    pub(super) fn goodbye(&mut self, reason: GoodbyeReason, text: &str, now: Time) {
+        if self.is_closing() {
+            return;
+        }
+        self.session.goodbye(reason, text);
+        let over = Over::WeSaid(reason, text.to_owned());
+        self.closing = Some((over, now + crate::limits::GOODBYE_TIMEOUT));
+        self.kick(false);
+    }
+
+    /// After a verb: sees that its bytes go out and its events are acted on.
+    pub(super) fn kick(&mut self, write_here: bool) {
+        self.absorb();
+        if self.dispatching {
+            return;
+        }
+        let Some(driver) = self.driver.clone() else { return };
+        if write_here && self.events.is_empty() {
+            // A failed write is found by the driver's own.
+            if let Poll::Ready(Ok(())) = self.flush(&mut Context::from_waker(&driver)) {
+                self.absorb();
+                if self.events.is_empty() {
+                    return;
+                }
+            }
+        }
+        driver.wake();
+    }
+
+    /// Writes what there is to write; `Ready` when all of it is out.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let State { session, io: Some(io), .. } = self else { return Poll::Ready(Ok(())) };
+        let mut wrote = false;
+        loop {
+            let wire = session.transmit();
+            if wire.is_empty() {
+                break;
+            }
+            let n = std::task::ready!(Pin::new(&mut *io).poll_write(cx, wire))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            session.advance(n);
+            wrote = true;
+        }
+        if wrote { Pin::new(io).poll_flush(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Hands the session's events to those who wait; keeps the others.
+    pub(super) fn absorb(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Reply { id, message } => {
+                    if let Some(call) = self.calls.get_mut(&id) {
+                        call.replies.push_back(message);
+                        call.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Ended { id, outcome } => {
+                    if let Some(call) = self.calls.get_mut(&id) {
+                        call.ended = Some(outcome);
+                        call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
+                    }
+                }
+                Event::Message { id, message } => {
+                    if let Some(served) = self.served.get_mut(&id) {
+                        served.messages.push_back(message);
+                        served.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Finished { id } => {
+                    if let Some(served) = self.served.get_mut(&id) {
+                        served.finished = true;
+                        served.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
+                Event::Writable { id } => {
+                    let call = self.calls.get_mut(&id).and_then(|call| call.writer.take());
+                    let served = self.served.get_mut(&id).and_then(|served| served.writer.take());
+                    call.into_iter().chain(served).for_each(Waker::wake);
+                }
+                Event::Room => self.waiting.drain(..).for_each(Waker::wake),
+                Event::Pong { rtt } => {
+                    for ping in self.pings.drain(..) {
+                        let _ = ping.send(rtt);
+                    }
+                }
+                Event::Cancelled { id, .. } => self.stop(id),
+                Event::Request { id, open, .. } => {
+                    // Entered here, so that messages right behind it find it.
+                    self.served.insert(id, Served { finished: !open, ..Served::default() });
+                    self.events.push_back(event);
+                }
+                event => self.events.push_back(event),
+            }
+        }
+    }
+
+    /// The request of the other side is over: its handler stops where it is.
+    pub(super) fn stop(&mut self, id: RequestId) {
+        let Some(served) = self.served.remove(&id) else { return };
+        if let Some(task) = served.task {
+            task.abort();
+        }
+        served.reader.into_iter().chain(served.writer).for_each(Waker::wake);
+    }
+
+    /// Ends everything that waits on this link.
+    pub(super) fn end_all(&mut self, over: Over) {
+        self.over = Some(over);
+        self.io = None;
+        for call in self.calls.values_mut() {
+            call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
+        }
+        while let Some((&id, _)) = self.served.first_key_value() {
+            self.stop(id);
+        }
+        self.waiting.drain(..).for_each(Waker::wake);
+        self.pings.clear();
+        self.events.clear();
+    }
+}
