@@ -118,8 +118,7 @@ impl Request {
     /// # Errors
     /// As [`reply`](Self::reply), and [`ReplyError::Kind`].
     pub async fn reply_kind<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), ReplyError> {
-        let kind = kind.try_into().map_err(|_| ReplyError::Kind)?;
-        self.responder.send(Message { kind, body: body.into() }).await
+        self.responder.reply_kind(kind, body).await
     }
 
     /// The way back to the caller, to be kept apart from the request.
@@ -142,6 +141,15 @@ impl Responder {
     /// As [`Request::reply`].
     pub async fn reply(&self, body: impl Into<Bytes>) -> Result<(), ReplyError> {
         self.send(Message { kind: REPLY, body: body.into() }).await
+    }
+
+    /// Sends a reply of any kind.
+    ///
+    /// # Errors
+    /// As [`Request::reply_kind`].
+    pub async fn reply_kind<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), ReplyError> {
+        let kind = kind.try_into().map_err(|_| ReplyError::Kind)?;
+        self.send(Message { kind, body: body.into() }).await
     }
 
     async fn send(&self, message: Message) -> Result<(), ReplyError> {
