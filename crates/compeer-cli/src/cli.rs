@@ -1,0 +1,122 @@
+//! The command line as a whole: the flags every command has, and the list of commands.
+//!
+//! Each command's own arguments stand in its file under [`crate::commands`]. Every flag has a variable
+//! `COMPEER_…` of the same name; the flag wins. The texts here are what `--help` shows, and a test pins them.
+
+use crate::commands;
+use crate::exit::Exit;
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Talk with other machines directly, with no server between.
+///
+/// Without a command: says whether a peer runs here, who is near, and what to type next.
+#[derive(Debug, Parser)]
+#[command(name = "compeer", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  compeer up                           on machine one: prints the line to type on the other
+  compeer say 192.168.1.20 \"hello\"     on machine two: machine one shows it
+  compeer try                          a tour with real peers on this machine alone
+
+PEER, where a command wants one, is one of
+  bob                   the name you gave a peer by `compeer pair`
+  192.168.1.20[:port]   an address or host name; its key is learnt once and must stay the same
+  peer…                 a ticket, as `compeer ticket` prints it (`-` reads it from standard input,
+                        @FILE from a file)
+  52 letters, or 8 and more of a paired peer's id
+
+Exit codes:
+  0 done   1 failed   2 usage   3 unreachable or timed out   4 verification failed
+  130 interrupted";
+
+/// The flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Print one JSON event per line
+    #[arg(long, global = true, env = "COMPEER_JSON", value_parser = BoolishValueParser::new())]
+    pub(crate) json: bool,
+    /// The directory of this peer: its key, names and control socket [default: compeer/ in the user's data directory]
+    #[arg(long, global = true, env = "COMPEER_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Print results only
+    #[arg(short, long, global = true, env = "COMPEER_QUIET", value_parser = BoolishValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Tell on standard error what happens; twice: every step
+    #[arg(short, long, global = true, env = "COMPEER_VERBOSE", action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Append diagnostics to FILE
+    #[arg(long, global = true, env = "COMPEER_LOG", value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(commands::up::Up),
+    Say(commands::say::Say),
+    Chat(commands::chat::Chat),
+    Call(commands::call::Call),
+    Ticket(commands::ticket::Ticket),
+    Peers(commands::peers::Peers),
+    Pair(commands::pair::Pair),
+    Block(commands::block::Block),
+    Status(commands::status::Status),
+    Try(commands::r#try::Try),
+    Down(commands::down::Down),
+}
+
+/// Reads the command line. What clap has to say (help, version, a mistake) is printed here; then the code to leave
+/// with is the error.
+pub(crate) fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|error| {
+        // Nothing better can be done when the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
+            for arg in command.get_arguments() {
+                let Some(long) = arg.get_long() else { continue };
+                if ["help", "version"].contains(&long) || arg.is_hide_set() {
+                    continue;
+                }
+                let wanted = format!("COMPEER_{}", long.to_uppercase().replace('-', "_"));
+                let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(found.as_deref(), Some(wanted.as_str()), "{} --{long}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("compeer {}", command.get_name())), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `compeer peers`: who is paired, who is connected, who is blocked.
+//!
+//! With `--forget` it undoes: the pairing of a peer, or the key learnt for an address, which is what to do when a machine
+//! was set up anew and really has another key.
+
+use crate::context::Context;
+use crate::control::{pair, peers};
+use crate::exit::Outcome;
+use crate::gateway::Gateway;
+use crate::input;
+use crate::node::Settings;
+use clap::Args;
+
+/// List the peers: those you paired with, those connected now, those blocked.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  compeer peers
+  compeer peers --forget bob
+  compeer peers --forget 192.168.1.20  accept another key there from now on")]
+pub(crate) struct Peers {
+    /// Forget a paired peer, or the key learnt for an address
+    #[arg(long, env = "COMPEER_FORGET", value_name = "PEER")]
+    pub(crate) forget: Option<String>,
+}
+
+impl Peers {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let forget = self.forget.map(|peer| input::word(&peer)).transpose()?;
+        Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
+            if let Some(peer) = &forget {
+                let question = pair::Forget { peer: peer.clone() };
+                let forgotten: pair::Forgotten = gateway.ask(pair::FORGET, &question).await?;
+                context.console.show(&forgotten);
+                return Ok(());
+            }
+            let rows: Vec<peers::Row> = gateway.ask(peers::KIND, &peers::ListPeers {}).await?;
+            if rows.is_empty() {
+                context.console.note("nobody yet; `compeer pair PEER` gives a peer a name");
+            }
+            for row in &rows {
+                context.console.show(row);
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,210 @@
+//! `compeer up`: be a peer until ctrl-c or `compeer down`, and show what happens.
+//!
+//! This process takes the home's lock, starts the node, serves other commands, and prints: first what to type on the
+//! other machine, then one line per event (`up/screen.rs`). With `--detach` it does so in the background
+//! (`up/detach.rs`). Leaving is in order: peers are told, the socket and a temporary home removed, the lock last.
+
+mod detach;
+mod screen;
+
+use crate::console::Report;
+use crate::context::Context;
+use crate::control::status::{self, NodeStatus};
+use crate::control::ticket;
+use crate::exit::{CommandError, Outcome};
+use crate::gateway::{self, Held, Hold};
+use crate::home::Home;
+use crate::home::lock::Lock;
+use crate::input;
+use crate::node::listen::{self, Listening};
+use crate::node::{Node, Role, Settings};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use compeer::text;
+use screen::Screen;
+use serde::Serialize;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// How long a command that holds the home is waited for: as long as it may wait for others itself, and a little.
+const WAIT_FOR_COMMAND: Duration = Duration::from_secs(40);
+/// Pause between two tries; the lock belongs to another process.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Be a peer: listen, show what others say, keep connections with paired peers.
+///
+/// Prints the line to type on the other machine and the ticket, then one line per event. Ctrl-c or `compeer down`
+/// ends it.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  compeer up
+  compeer up --name bob --join 192.168.1.20
+  compeer up --temp                    a second, throw-away peer on this machine
+  compeer up --detach                  in the background; `compeer down` stops it")]
+pub(crate) struct Up {
+    /// Address to listen on; repeatable [default: every interface, port 26673, or another one if that is taken]
+    #[arg(long, env = "COMPEER_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) listen: Vec<String>,
+    /// Tell others this address instead of the ones found on this machine
+    #[arg(long, env = "COMPEER_ADVERTISE", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    pub(crate) advertise: Vec<String>,
+    /// Connect to this peer and stay connected; repeatable
+    #[arg(long, env = "COMPEER_JOIN", value_name = "TICKET|ADDR", value_delimiter = ',')]
+    pub(crate) join: Vec<String>,
+    /// The most peers to hold in the table; 0: as many as the program can
+    #[arg(long, env = "COMPEER_MAX_PEERS", value_name = "N", default_value_t = 0)]
+    pub(crate) max_peers: usize,
+    /// The name to tell others; remembered [default: your user name]
+    #[arg(long, env = "COMPEER_NAME", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// A throw-away peer: a home of its own and a free port, removed at the end
+    #[arg(long, env = "COMPEER_TEMP", value_parser = BoolishValueParser::new(), conflicts_with = "detach")]
+    pub(crate) temp: bool,
+    /// Go to the background once ready
+    #[arg(long, env = "COMPEER_DETACH", value_parser = BoolishValueParser::new())]
+    pub(crate) detach: bool,
+    /// Set by `--detach` for the process it leaves behind.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+impl Up {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        if self.detach {
+            return detach::run(context).await;
+        }
+        if self.detached {
+            // A session of its own, so that closing the terminal does not end it. Fails only if it has one already.
+            let _ = rustix::process::setsid();
+        }
+        let temporary = match self.temp {
+            true => Some(temporary_home()?),
+            false => None,
+        };
+        let home = match &temporary {
+            Some(dir) => Home::open(Some(dir.path()))?,
+            None => context.home()?,
+        };
+        let lock = become_the_peer(context, &home).await?;
+        let node = Node::start(&home, self.settings()?).await?;
+        let screen = Screen::new(context.console.clone(), &node);
+        let hold = Hold::start(&home, lock, node.clone())?;
+        context.console.show(&Started::new(status::of(&node)?));
+        let screen = screen.start();
+        let joined = self.join.iter().try_for_each(|peer| node.join(&input::word(peer)?));
+        if joined.is_ok() {
+            let mut stop = node.state.stop.subscribe();
+            tokio::select! {
+                biased;
+                () = crate::interrupt::wait() => {}
+                // The sender lives in the node, which is held here.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+        drop(node);
+        hold.leave().await;
+        screen.end().await;
+        joined
+    }
+
+    fn settings(&self) -> Outcome<Settings> {
+        let at: Vec<_> =
+            self.listen.iter().map(|text| listen::parse(text)).collect::<Outcome<Vec<_>>>()?.concat();
+        let listening = match (at.is_empty(), self.temp) {
+            (false, _) => Listening::At(at),
+            (true, true) => Listening::AnyPort,
+            (true, false) => Listening::Usual,
+        };
+        Ok(Settings {
+            role: Role::Up,
+            listening,
+            advertise: ticket::addresses(&self.advertise)?,
+            name: self.name.clone(),
+            max_peers: self.max_peers,
+            temporary: self.temp,
+        })
+    }
+}
+
+/// A directory that is gone when this is dropped.
+fn temporary_home() -> Outcome<TempDir> {
+    let made = tempfile::Builder::new().prefix("compeer-").tempdir();
+    made.map_err(|error| CommandError::failed(format!("cannot make a temporary directory: {error}")))
+}
+
+/// Takes the lock of the home. A command that holds it for a moment is waited for; another `up` is an error.
+async fn become_the_peer(context: &Context, home: &Home) -> Outcome<Lock> {
+    let deadline = Instant::now() + WAIT_FOR_COMMAND;
+    let mut said = false;
+    loop {
+        let holder = match gateway::enter(home).await? {
+            Held::Ours(lock) => return Ok(lock),
+            Held::Theirs(_, holder) => holder,
+        };
+        if holder.role == Role::Up {
+            return Err(CommandError::failed(format!(
+                "a peer runs in this home already (process {})",
+                holder.pid
+            ))
+            .hint(
+                "compeer status tells about it, compeer down stops it; for a second peer: compeer up --temp",
+            ));
+        }
+        if Instant::now() > deadline {
+            return Err(CommandError::failed(format!(
+                "another command uses this home (process {})",
+                holder.pid
+            )));
+        }
+        if !std::mem::replace(&mut said, true) {
+            context
+                .console
+                .note(&format!("waiting for another command of this home (process {})", holder.pid));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What `up` prints when it is ready.
+#[derive(Serialize)]
+struct Started {
+    line: Option<String>,
+    #[serde(flatten)]
+    status: NodeStatus,
+}
+
+impl Started {
+    fn new(mut status: NodeStatus) -> Started {
+        status.event = "up".into();
+        Started { line: status.line(), status }
+    }
+}
+
+impl Report for Started {
+    fn human(&self) -> String {
+        let status = &self.status;
+        let mut lines = vec![format!("{} ({}) is up", text::escape(&status.name), status.peer.short())];
+        if let (Some(taken), Some(port)) = (status.taken_port, status.port()) {
+            lines.push(format!(
+                "another program has port {taken}: listening on {port} instead, and from now on"
+            ));
+        }
+        if status.addrs.is_empty() {
+            lines.push("only this machine can reach it; from another home here, type:".to_string());
+        } else {
+            lines.push("on the other machine, type:".to_string());
+        }
+        lines.push(format!("    {}", self.line.as_deref().unwrap_or_default()));
+        if let Some(ticket) = &status.ticket {
+            lines.push("or take this ticket, which has all addresses and the key:".to_string());
+            lines.push(format!("    {ticket}"));
+        }
+        lines.join("\n")
+    }
+
+    fn chatty(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,54 @@
+//! The screen of `up`: prints the node's events, one after the other, on a thread of its own.
+//!
+//! A terminal can stand still (ctrl-s, a pager, a full pipe); a write then blocks, and must not block the node. So the
+//! thread takes events from the feed's bounded queue, and says of each that it was shown once it was written.
+
+use crate::console::Console;
+use crate::node::Node;
+use crate::node::feed::Delivery;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long the last lines may take to be written at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// A screen that collects events but does not show them yet.
+pub(super) struct Screen {
+    console: Arc<Console>,
+    events: mpsc::Receiver<Delivery>,
+}
+
+/// A screen at work.
+pub(super) struct Showing {
+    done: oneshot::Receiver<()>,
+}
+
+impl Screen {
+    /// Begins to collect what happens at a node.
+    pub(super) fn new(console: Arc<Console>, node: &Node) -> Screen {
+        Screen { console, events: node.state.feed.read(None) }
+    }
+
+    /// Begins to print.
+    pub(super) fn start(mut self) -> Showing {
+        let (teller, done) = oneshot::channel();
+        std::thread::spawn(move || {
+            while let Some(delivery) = self.events.blocking_recv() {
+                self.console.show(&*delivery.event);
+                delivery.shown();
+            }
+            // Nobody may be waiting any more.
+            let _ = teller.send(());
+        });
+        Showing { done }
+    }
+}
+
+impl Showing {
+    /// Waits until all is printed, once the feed is closed.
+    pub(super) async fn end(self) {
+        // A terminal that stands still does not hold the program.
+        let _ = tokio::time::timeout(LAST_LINES, self.done).await;
+    }
+}

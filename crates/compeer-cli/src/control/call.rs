@@ -1,0 +1,52 @@
+//! `call`: a request of any kind to a peer, its replies passed on as they come.
+//!
+//! The first message says what to do, the second is the body. Each reply of the peer becomes two: its kind, then its
+//! body, both as they came.
+
+use super::{parse, send, within};
+use crate::exit::{CommandError, Outcome};
+use crate::node::{Node, blame};
+use bytes::Bytes;
+use compeer::{Kind, Request};
+use serde::{Deserialize, Serialize};
+
+pub(crate) const KIND: &str = "call";
+/// The kind of the peer's next reply.
+pub(crate) const REPLY_KIND: Kind = Kind::from_static("reply-kind");
+/// The body of the peer's reply.
+pub(crate) const REPLY_BODY: Kind = Kind::from_static("reply-body");
+
+/// Ask that peer this; the body follows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) peer: String,
+    pub(crate) kind: String,
+    pub(crate) no_reply: bool,
+    pub(crate) timeout_ms: u64,
+}
+
+pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
+    let call: Call = parse(request.body())?;
+    let body = request.next().await.map(|message| message.body).unwrap_or_default();
+    let done = pass_on(&node, &call, body, &request);
+    tokio::time::timeout(within(call.timeout_ms), done)
+        .await
+        .unwrap_or_else(|_| Err(CommandError::unreachable(format!("{} did not answer in time", call.peer))))
+}
+
+async fn pass_on(node: &Node, call: &Call, body: Bytes, request: &Request) -> Outcome {
+    let kind = Kind::new(&call.kind).map_err(|error| CommandError::usage(format!("KIND: {error}")))?;
+    let reached = node.reach(&call.peer).await?;
+    let blamed = |error| blame::request(&reached.name, &error);
+    if call.no_reply {
+        return node.peer.notify(reached.id, kind, body).await.map_err(blamed);
+    }
+    let asked = node.peer.request(reached.id, kind, body).timeout(within(call.timeout_ms));
+    let mut replies = asked.await.map_err(blamed)?;
+    while let Some(reply) = replies.next().await {
+        let reply = reply.map_err(blamed)?;
+        send(request, REPLY_KIND, reply.kind.as_bytes().to_vec()).await?;
+        send(request, REPLY_BODY, reply.body).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `pair` and `forget`: give a peer a petname, and take it away again.
+//!
+//! Pairing is one-sided: it changes this side alone, at once. The other side is told, and asked to do the same.
+
+use crate::console::Report;
+use crate::exit::{CommandError, Outcome};
+use crate::names;
+use crate::node::Node;
+use crate::node::answers::{PAIR, PairReply};
+use crate::node::state::wall_seconds;
+use crate::target;
+use compeer::{PeerAddr, PeerId};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+pub(crate) const KIND: &str = "pair";
+pub(crate) const FORGET: &str = "forget";
+
+/// How long the other side gets to answer that it was told.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pair with that peer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) peer: String,
+    /// The name the user wants for it.
+    pub(crate) petname: Option<String>,
+}
+
+/// It is paired.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Paired {
+    pub(crate) event: String,
+    pub(crate) peer: PeerId,
+    pub(crate) name: String,
+    /// Whether the other side has paired too; `None` if it could not be told.
+    pub(crate) mutual: Option<bool>,
+    /// This side's id, for the line to type on the other side.
+    pub(crate) own: PeerId,
+}
+
+impl Report for Paired {
+    fn human(&self) -> String {
+        let done = format!("{} ({}) is paired: its name suffices from now on", self.name, self.peer.short());
+        match self.mutual {
+            Some(true) => format!("{done}; it has paired with you too"),
+            Some(false) => format!(
+                "{done}\nits `compeer up` was asked to do the same; type there:  compeer pair {}",
+                self.own
+            ),
+            None => format!("{done}\nto do the same there, type:  compeer pair {}", self.own),
+        }
+    }
+}
+
+pub(super) async fn answer(node: Node, pair: Pair) -> Outcome<Paired> {
+    if let Some(name) = &pair.petname {
+        names::check_petname(name).map_err(|error| CommandError::usage(format!("--as {name:?}: {error}")))?;
+    }
+    let reached = node.reach(&pair.peer).await?;
+    if reached.id == node.state.id {
+        return Err(CommandError::usage("that is this peer itself"));
+    }
+    let offered = reached.nickname.as_deref().unwrap_or_default();
+    let wanted = pair.petname.clone().unwrap_or_else(|| names::petname_from(offered));
+    let name = node.state.store.pair(reached.id, &wanted, pair.petname.is_some())?;
+    let addrs = addresses(&node, &pair.peer, reached.id)?;
+    node.state.store.seen(reached.id, reached.nickname.as_deref(), &addrs.texts(), wall_seconds())?;
+    node.state.set_petname(reached.id, Some(name.clone()));
+    node.state.answered(reached.id);
+    node.peer.know(reached.id);
+    node.keep(addrs.0);
+    let mutual = tell(&node, reached.id).await;
+    Ok(Paired { event: "paired".into(), peer: reached.id, name, mutual, own: node.state.id })
+}
+
+/// Tells the other side; what it said.
+async fn tell(node: &Node, id: PeerId) -> Option<bool> {
+    let call = node.peer.request(id, PAIR, Vec::new()).timeout(TELL_WITHIN);
+    let reply = call.one().await.ok()?;
+    let reply: PairReply = serde_json::from_slice(&reply.body).ok()?;
+    Some(reply.paired)
+}
+
+struct Addresses(PeerAddr);
+
+impl Addresses {
+    fn texts(&self) -> Vec<String> {
+        self.0.addrs.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Where a peer may be reached: what was typed, then where it was dialled, then what it says of itself.
+fn addresses(node: &Node, typed: &str, id: PeerId) -> Outcome<Addresses> {
+    let mut addrs = target::resolve(typed, &node.state.store)?.addrs;
+    for addr in node.known_addrs(id) {
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    addrs.truncate(compeer::limits::MAX_ADDRS);
+    Ok(Addresses(PeerAddr { id, addrs }))
+}
+
+/// Forget that peer, or the key of that address.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Forget {
+    pub(crate) peer: String,
+}
+
+/// It is forgotten.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Forgotten {
+    pub(crate) event: String,
+    /// What was forgotten, ready for the screen.
+    pub(crate) what: String,
+}
+
+impl Report for Forgotten {
+    fn human(&self) -> String {
+        format!("forgotten: {}", self.what)
+    }
+}
+
+pub(super) async fn forget(node: Node, forget: Forget) -> Outcome<Forgotten> {
+    let target = target::resolve(&forget.peer, &node.state.store)?;
+    let event = "forgotten".to_string();
+    if let Some(addr) = target.typed {
+        return match node.state.store.unpin(&addr.to_string())? {
+            true => Ok(Forgotten { event, what: format!("the key of {addr}") }),
+            false => Err(CommandError::failed(format!("no key is known for {addr}"))),
+        };
+    }
+    let known = target.id.map(|id| node.state.store.peer(id)).transpose()?.flatten();
+    let Some(known) = known.filter(|known| known.petname.is_some()) else {
+        return Err(CommandError::failed("that peer is not paired"));
+    };
+    node.state.store.unpair(known.id)?;
+    node.state.set_petname(known.id, None);
+    node.peer.forget(known.id);
+    node.peer.release(known.id);
+    Ok(Forgotten { event, what: known.petname.unwrap_or_else(|| known.id.short()) })
+}

@@ -1,0 +1,153 @@
+//! The node: the peer of one home, for as long as a process holds the home's lock.
+//!
+//! `up` runs one until it is told to stop; any other command runs one for its own length when no `up` holds the
+//! home. The difference is the [`Role`]: only `up` listens, answers strangers and keeps connections.
+//!
+//! What is where: `node/state.rs` is what the node remembers and its handlers share, `node/feed.rs` carries events
+//! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
+//! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
+//! codes, `node/join.rs` keeps connections.
+
+pub(crate) mod answers;
+pub(crate) mod blame;
+pub(crate) mod event;
+pub(crate) mod feed;
+mod join;
+pub(crate) mod listen;
+mod reach;
+pub(crate) mod state;
+mod watch;
+
+use crate::exit::{CommandError, Outcome};
+use crate::home::{Home, key};
+use crate::names;
+use crate::store::Store;
+use compeer::{Addr, Peer, PeerAddr, limits};
+use listen::Listening;
+use serde::{Deserialize, Serialize};
+use state::State;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long leaving may take; the library gives the goodbyes 2 s.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a lock holder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// `compeer up`: listens, shows, keeps connections.
+    Up,
+    /// Any other command, for its own length: dials only.
+    Alone,
+}
+
+/// What a node is to be.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) role: Role,
+    pub(crate) listening: Listening,
+    pub(crate) advertise: Vec<Addr>,
+    pub(crate) name: Option<String>,
+    pub(crate) max_peers: usize,
+    /// A throw-away peer: gets a name that says so.
+    pub(crate) temporary: bool,
+}
+
+impl Settings {
+    /// A node that dials only.
+    pub(crate) fn alone() -> Settings {
+        Settings {
+            role: Role::Alone,
+            listening: Listening::Nowhere,
+            advertise: Vec::new(),
+            name: None,
+            max_peers: 0,
+            temporary: false,
+        }
+    }
+}
+
+/// A running node. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) peer: Peer,
+    pub(crate) state: Arc<State>,
+}
+
+impl Node {
+    /// Starts the peer of a home. Only for who holds the home's lock.
+    ///
+    /// # Errors
+    ///
+    /// The key or the database cannot be used, or no port can be had.
+    pub(crate) async fn start(home: &Home, settings: Settings) -> Outcome<Node> {
+        let identity = key::load_or_create(home)?;
+        let store = Store::open(&home.database_path())?;
+        let name = nickname(&settings, &store, &identity.peer_id())?;
+        let id = identity.peer_id();
+        let state = Arc::new(State::new(home, store, settings.role, id, name)?);
+        let peer = listen::spawn(&state, identity, &settings).await?;
+        let node = Node { peer, state };
+        for known in node.state.store.peers()? {
+            if known.blocked {
+                node.peer.block(known.id);
+            }
+            if known.petname.is_some() {
+                node.peer.know(known.id);
+            }
+        }
+        tokio::spawn(watch::run(node.clone()));
+        if settings.role == Role::Up {
+            node.keep_paired()?;
+        }
+        Ok(node)
+    }
+
+    /// This peer and where it may be reached, never by loopback alone.
+    ///
+    /// # Errors
+    ///
+    /// No address but loopback.
+    pub(crate) fn reachable(&self, advertise: &[Addr]) -> Outcome<PeerAddr> {
+        let mut own = self.peer.addr();
+        if advertise.is_empty() {
+            own.addrs.retain(|addr| !addr.is_loopback());
+        } else {
+            // What the user says of the way to this machine is so, loopback included (a tunnel may end there).
+            own.addrs = advertise.to_vec();
+        }
+        own.addrs.truncate(limits::MAX_ADDRS);
+        if own.addrs.is_empty() {
+            return Err(CommandError::failed("this machine has no address that others can reach")
+                .hint("connect it to a network, or name an address with --advertise HOST[:PORT]"));
+        }
+        Ok(own)
+    }
+
+    /// Says goodbye to everybody and stops.
+    pub(crate) async fn leave(self) {
+        // Who does not hear it in time notices when the socket closes.
+        let _ = tokio::time::timeout(LEAVE_WITHIN, self.peer.shutdown()).await;
+        self.state.store.close();
+    }
+}
+
+/// The name to tell others: the one asked for, which is then remembered, the remembered one, or the default.
+fn nickname(settings: &Settings, store: &Store, id: &compeer::PeerId) -> Outcome<String> {
+    if let Some(name) = &settings.name {
+        let name = name.trim();
+        if name.is_empty() || name.len() > limits::MAX_NAME_LEN {
+            return Err(CommandError::usage(format!("a name has 1 to {} bytes", limits::MAX_NAME_LEN)));
+        }
+        store.set("name", name)?;
+        return Ok(name.to_string());
+    }
+    if settings.temporary {
+        return Ok(format!("temp-{}", &id.to_string()[..4]));
+    }
+    Ok(match store.setting("name")? {
+        Some(name) => names::fit_nickname(&name),
+        None => names::default_nickname(),
+    })
+}

@@ -1,0 +1,53 @@
+//! Turns the library's errors into what a command ends with: a sentence and an exit code.
+//!
+//! Whether it is worth trying again decides the code: 3 if nobody was reached or no answer came, 4 if the wrong one
+//! answered, 1 for all that the other side decided.
+
+use crate::exit::CommandError;
+use compeer::{ConnectError, RequestError, text};
+
+/// Why a peer could not be reached. `who` is what the user typed.
+pub(crate) fn connect(who: &str, error: &ConnectError) -> CommandError {
+    match error {
+        ConnectError::WrongKey { expected, proven, addr } => CommandError::verification(format!(
+            "another key answers at {addr} than should\n  expected {expected}\n  found    {proven}"
+        ))
+        .hint(format!(
+            "somebody else may be there: nothing was sent. If its owner says that the key is new, type: \
+             compeer peers --forget {who}"
+        )),
+        ConnectError::Oneself => CommandError::failed(format!("{who} is this peer itself")),
+        ConnectError::Blocked(_) => {
+            CommandError::failed(format!("{who} is blocked")).hint(format!("compeer block {who} --off"))
+        }
+        error => CommandError::unreachable(format!("cannot reach {who}: {error}")),
+    }
+}
+
+/// Why a request got no answer. `who` is ready for the screen.
+pub(crate) fn request(who: &str, error: &RequestError) -> CommandError {
+    match error {
+        RequestError::Unreachable(error) => connect(who, error),
+        RequestError::TimedOut => CommandError::unreachable(format!("{who} did not answer in time")),
+        RequestError::Unroutable(_) => {
+            CommandError::unreachable(format!("no way to {who} is known")).hint("try its address or ticket")
+        }
+        RequestError::HandlerFailed(reason) => {
+            CommandError::failed(format!("{who}: {}", text::escape(reason)))
+        }
+        error => CommandError::failed(format!("{who}: {}", text::escape(&error.to_string()))),
+    }
+}
+
+/// Why the node of this home did not answer a command.
+pub(crate) fn control(error: &RequestError) -> CommandError {
+    match error {
+        RequestError::Disconnected => {
+            CommandError::failed("the peer of this home stopped before it answered")
+                .hint("what was asked may have been done")
+        }
+        RequestError::NoHandler => CommandError::failed("the running peer does not know this command")
+            .hint("was compeer updated meanwhile? stop the running one with: compeer down"),
+        error => CommandError::failed(format!("the peer of this home: {error}")),
+    }
+}

@@ -1,0 +1,145 @@
+//! What a node remembers while it runs, shared by its handlers.
+//!
+//! Store, names, feed, and who asked to be paired. All of it lives as long as the node; what outlives it is in the store.
+//! Locks are held for the length of one look-up and never across an await.
+
+use super::Role;
+use super::feed::Feed;
+use crate::exit::Outcome;
+use crate::home::Home;
+use crate::names::Names;
+use crate::store::Store;
+use compeer::{Addr, PeerId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// Pairing requests held at a time. A guess: more than a person would answer.
+pub(crate) const MAX_PENDING: usize = 16;
+
+/// What the handlers of a node share.
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) feed: Feed,
+    pub(crate) role: Role,
+    pub(crate) id: PeerId,
+    /// The name told to others.
+    pub(crate) name: String,
+    pub(crate) home: PathBuf,
+    pub(crate) since: Instant,
+    /// Becomes true when somebody asks the node to stop.
+    pub(crate) stop: watch::Sender<bool>,
+    names: Mutex<Names>,
+    /// How those connected are called on the screen. As many as there are connections, which the library bounds.
+    connected: Mutex<BTreeMap<PeerId, String>>,
+    pending: Mutex<Vec<(PeerId, Option<String>)>>,
+    /// Addresses that are being dialled. As many as there are commands at work.
+    first_contacts: Mutex<BTreeMap<Addr, Weak<tokio::sync::Mutex<()>>>>,
+    /// The port wanted that another program had; 0: none.
+    taken_port: AtomicU16,
+}
+
+impl State {
+    pub(crate) fn new(home: &Home, store: Store, role: Role, id: PeerId, name: String) -> Outcome<State> {
+        let petnames = store.peers()?.into_iter().filter_map(|known| Some((known.id, known.petname?)));
+        let names = Names::new(petnames.collect::<BTreeMap<_, _>>());
+        Ok(State {
+            store,
+            feed: Feed::default(),
+            role,
+            id,
+            name,
+            home: home.dir().to_path_buf(),
+            since: Instant::now(),
+            stop: watch::Sender::new(false),
+            names: Mutex::new(names),
+            connected: Mutex::default(),
+            pending: Mutex::default(),
+            first_contacts: Mutex::default(),
+            taken_port: AtomicU16::new(0),
+        })
+    }
+
+    /// Held while an address is dialled, so that only one command meets a stranger there.
+    pub(crate) fn first_contact(&self, addr: &Addr) -> Arc<tokio::sync::Mutex<()>> {
+        let mut contacts = lock(&self.first_contacts);
+        contacts.retain(|_, contact| contact.strong_count() > 0);
+        if let Some(contact) = contacts.get(addr).and_then(Weak::upgrade) {
+            return contact;
+        }
+        let contact = Arc::default();
+        contacts.insert(addr.clone(), Arc::downgrade(&contact));
+        contact
+    }
+
+    /// Notes that the port wanted was taken.
+    pub(crate) fn moved_from(&self, port: u16) {
+        self.taken_port.store(port, Ordering::Relaxed);
+    }
+
+    /// The port wanted, if it was taken.
+    pub(crate) fn taken_port(&self) -> Option<u16> {
+        Some(self.taken_port.load(Ordering::Relaxed)).filter(|port| *port != 0)
+    }
+
+    /// How a peer is called on the screen, escaped.
+    pub(crate) fn shown_name(&self, id: PeerId, nickname: Option<&str>) -> String {
+        lock(&self.names).show(id, nickname)
+    }
+
+    /// Notes what a peer calls itself while it is connected; how it is called on the screen.
+    pub(crate) fn connected(&self, id: PeerId, nickname: Option<String>) -> String {
+        let name = self.shown_name(id, nickname.as_deref());
+        lock(&self.connected).insert(id, name.clone());
+        name
+    }
+
+    /// How a peer that has gone was called.
+    pub(crate) fn disconnected(&self, id: PeerId) -> String {
+        let name = lock(&self.connected).remove(&id);
+        match lock(&self.names).petname(id) {
+            Some(petname) => petname,
+            None => name.unwrap_or_else(|| id.short()),
+        }
+    }
+
+    /// Notes a pairing, or its end, for the screen.
+    pub(crate) fn set_petname(&self, id: PeerId, petname: Option<String>) {
+        lock(&self.names).set_petname(id, petname);
+    }
+
+    /// Notes that a peer asks to be paired; whether that is news. The oldest of too many is forgotten.
+    pub(crate) fn ask(&self, id: PeerId, nickname: Option<String>) -> bool {
+        let mut pending = lock(&self.pending);
+        if pending.iter().any(|(asked, _)| *asked == id) {
+            return false;
+        }
+        if pending.len() >= MAX_PENDING {
+            pending.remove(0);
+        }
+        pending.push((id, nickname));
+        true
+    }
+
+    /// Takes a request to be paired off the list.
+    pub(crate) fn answered(&self, id: PeerId) {
+        lock(&self.pending).retain(|(asked, _)| *asked != id);
+    }
+
+    /// Who asked to be paired and was not answered, the oldest first.
+    pub(crate) fn pending(&self) -> Vec<(PeerId, Option<String>)> {
+        lock(&self.pending).clone()
+    }
+}
+
+/// Seconds since 1970, for display.
+pub(crate) fn wall_seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

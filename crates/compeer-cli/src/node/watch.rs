@@ -1,0 +1,68 @@
+//! Watches the library's events: notes in the database who was seen, and tells the feed.
+//!
+//! The library's events carry ids and claims; the screen wants names. The translation is here, in the order in which things
+//! happened. Of a stranger nothing is written down; of a paired peer, its nickname, addresses and when it was seen.
+
+use super::Node;
+use super::event::NodeEvent;
+use super::state::wall_seconds;
+use crate::store::StoreError;
+use compeer::{Event, PeerAddr, PeerId};
+
+/// Runs until the peer is shut down.
+pub(super) async fn run(node: Node) {
+    let mut events = node.peer.events();
+    while let Some(event) = events.recv().await {
+        if let Some(event) = translate(&node, event) {
+            node.state.feed.tell(event);
+        }
+    }
+}
+
+fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
+    let state = &node.state;
+    Some(match event {
+        Event::Connected { peer, name: nickname, addr, dialled } => {
+            if let Err(error) = note(node, peer, nickname.as_deref()) {
+                tracing::warn!(%error, "cannot note who was seen");
+            }
+            let addr = addr.map(|addr| addr.to_string());
+            NodeEvent::Connected { peer, name: state.connected(peer, nickname), addr, dialled }
+        }
+        Event::Disconnected { peer, reason } => {
+            if !node.peer.is_known(peer) {
+                node.peer.table().remove(peer);
+            }
+            NodeEvent::Left { peer, name: state.disconnected(peer), reason }
+        }
+        Event::Retrying { peer, after, reason } => {
+            let after_ms = after.as_millis() as u64;
+            NodeEvent::Retrying { peer: Some(peer), name: state.shown_name(peer, None), after_ms, reason }
+        }
+        Event::WrongKey { addr, expected, proven } => {
+            NodeEvent::WrongKey { expected, found: proven, addr: addr.to_string() }
+        }
+        Event::KeyRunsTwice { peer, .. } => {
+            NodeEvent::KeyRunsTwice { peer, name: state.shown_name(peer, None), own: peer == state.id }
+        }
+        Event::AcceptPaused { reason } => {
+            NodeEvent::Trouble { message: format!("nobody new can connect for a moment: {reason}") }
+        }
+        Event::Missed { count } => NodeEvent::Trouble { message: format!("{count} events were lost") },
+        other => {
+            tracing::info!(?other, "event");
+            return None;
+        }
+    })
+}
+
+/// Puts a connected peer in the table, and remembers of one that is paired what it is called and where it was.
+fn note(node: &Node, id: PeerId, nickname: Option<&str>) -> Result<(), StoreError> {
+    let addrs = node.known_addrs(id);
+    let entry = PeerAddr { id, addrs };
+    if !node.peer.table().update(entry.clone()) {
+        node.peer.table().insert(entry.clone());
+    }
+    let texts: Vec<_> = entry.addrs.iter().map(ToString::to_string).collect();
+    node.state.store.seen(id, nickname, &texts, wall_seconds())
+}
