@@ -56,7 +56,7 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
             () = came => {}
             dialled = dial => match dialled {
                 Ok(link) if link.is_usable() => return Ok(link),
-                Ok(link) => last = refused(&link),
+                Ok(link) => last = refused(inner, &link),
                 Err(error) => {
                     // It may have called us meanwhile.
                     return inner.links.get(to.id).ok_or(error);
@@ -142,7 +142,9 @@ pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> 
     let decided = tokio::select! {
         biased;
         decided = decided.wait_for(Option::is_some) => decided.ok().and_then(|decided| *decided),
-        _ = closed.wait_for(|closed| *closed) => return Err(refused(&link)),
+        _ = closed.wait_for(|closed| *closed) => {
+            return inner.links.get(link.peer).ok_or_else(|| refused(inner, &link));
+        }
         () = tokio::time::sleep(limits::HANDSHAKE_TIMEOUT) => {
             link.goodbye(GoodbyeReason::Protocol, "no HELLO in time");
             return Err(ConnectError::TimedOut);
@@ -150,7 +152,8 @@ pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> 
     };
     match decided {
         Some(Decided::Drains) => Ok(inner.links.get(link.peer).unwrap_or(link)),
-        _ if link.over().is_some() => Err(refused(&link)),
+        // One dialled at the same time may have taken its place already.
+        _ if link.over().is_some() => inner.links.get(link.peer).ok_or_else(|| refused(inner, &link)),
         _ => Ok(link),
     }
 }
@@ -167,10 +170,10 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
 }
 
 /// Why a link that came about is of no use.
-fn refused(link: &Link) -> ConnectError {
+fn refused(inner: &Inner, link: &Link) -> ConnectError {
     match link.over() {
         Some(Over::WeSaid(GoodbyeReason::Denied, _)) => ConnectError::Blocked(link.peer),
-        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) => ConnectError::Oneself,
+        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) if link.peer == inner.id => ConnectError::Oneself,
         Some(Over::WeSaid(GoodbyeReason::KeyRunsTwice, _)) if link.addr.is_some() => {
             link.addr.clone().map_or(ConnectError::Oneself, ConnectError::KeyRunsTwice)
         }
