@@ -275,6 +275,13 @@ impl Session {
         self.out.data(&Frame::Goodbye { reason: reason.code(), text: cut(text).as_bytes() });
     }
 
+    /// Says goodbye instead of HELLO, before anything was transmitted: the
+    /// other side is turned away and learns nothing but the reason.
+    pub fn turn_away(&mut self, reason: GoodbyeReason, text: &str) {
+        self.out = Outbox::default();
+        self.goodbye(reason, text);
+    }
+
     /// The other side's HELLO has come.
     pub fn is_ready(&self) -> bool {
         self.peer.is_some()

@@ -377,6 +377,12 @@ impl Link {
         lock(&self.state).goodbye(reason, text, now);
     }
 
+    /// Closes with a word instead of an introduction, before the driver runs.
+    pub(crate) fn turn_away(&self, reason: GoodbyeReason) {
+        let now = self.clock.now();
+        lock(&self.state).turn_away(reason, now);
+    }
+
     fn set_task(&self, id: RequestId, task: AbortHandle) {
         match lock(&self.state).served.get_mut(&id) {
             Some(served) => served.task = Some(task),

@@ -91,8 +91,11 @@ impl Session {
 
     fn frame(&mut self, bytes: &[u8], now: Time) -> Result<(), Violation> {
         let decoded = frame::decode(bytes)?;
-        if self.peer.is_none() != matches!(decoded, Some(Frame::Hello(_))) {
-            return Err(Violation::Hello);
+        match (self.peer, &decoded) {
+            // Who is turned away hears why, and no HELLO.
+            (None, Some(Frame::Hello(_) | Frame::Goodbye { .. })) => {}
+            (None, _) | (Some(_), Some(Frame::Hello(_))) => return Err(Violation::Hello),
+            (Some(_), _) => {}
         }
         let Some(frame) = decoded else { return Ok(()) };
         match frame {

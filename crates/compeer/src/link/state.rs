@@ -92,9 +92,18 @@ impl State {
             return;
         }
         self.session.goodbye(reason, text);
+        self.close(reason, text, now);
+        self.kick(false);
+    }
+
+    pub(super) fn turn_away(&mut self, reason: GoodbyeReason, now: Time) {
+        self.session.turn_away(reason, "");
+        self.close(reason, "", now);
+    }
+
+    fn close(&mut self, reason: GoodbyeReason, text: &str, now: Time) {
         let over = Over::WeSaid(reason, text.to_owned());
         self.closing = Some((over, now + crate::limits::GOODBYE_TIMEOUT));
-        self.kick(false);
     }
 
     /// After a verb: sees that its bytes go out and its events are acted on.

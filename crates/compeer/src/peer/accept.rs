@@ -19,6 +19,9 @@ use super::{Inner, connect, spawn_until_down};
 use crate::transport::{Incoming, Listener};
 use crate::{Event, limits, lock};
 
+#[cfg(test)]
+mod tests;
+
 /// Handshakes under way, by prefix, oldest first.
 #[derive(Default)]
 struct Pending {
@@ -74,11 +77,12 @@ fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) 
     places.by_prefix.entry(prefix).or_default().push_back((number, task.abort_handle()));
 }
 
-/// The whole address for IPv4, the /56 for IPv6: what one household gets.
+/// The whole address for IPv4 and for loopback, the /56 for IPv6: what one
+/// household gets.
 fn prefix(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 56)).into(),
-        v4 => v4,
+        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 56)).into(),
+        whole => whole,
     }
 }
 

@@ -135,7 +135,9 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
 
 /// Runs a link on a wire whose handshake is done, until both have said HELLO.
 pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Result<Arc<Link>, ConnectError> {
-    check_wanted(inner, wire.peer)?;
+    if dialled {
+        check_wanted(inner, wire.peer)?;
+    }
     let link = enter(inner, wire, dialled);
     let mut decided = link.decided.subscribe();
     let mut closed = link.closed();
@@ -163,7 +165,11 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
     let clock = inner.clock.clone();
     let link = inner.links.enter(|number| Arc::new(Link::new(number, wire, dialled, session, clock)));
     if inner.is_down() {
-        link.goodbye(GoodbyeReason::Shutdown, "");
+        link.turn_away(GoodbyeReason::Shutdown);
+    } else if lock(&inner.blocked).contains(&link.peer) {
+        link.turn_away(GoodbyeReason::Denied);
+    } else if !dialled && !inner.make_room(link.peer) {
+        link.turn_away(GoodbyeReason::Full);
     }
     tokio::spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
     link

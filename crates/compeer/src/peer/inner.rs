@@ -119,7 +119,7 @@ impl Inner {
 
     /// Makes room for one more connection by giving up the one that nobody
     /// named and that was idle longest; `false` when there is none.
-    fn make_room(&self, for_whom: PeerId) -> bool {
+    pub(super) fn make_room(&self, for_whom: PeerId) -> bool {
         if self.links.count() <= self.max_connections || lock(&self.known).contains(&for_whom) {
             return true;
         }
@@ -162,9 +162,6 @@ impl Host for PeerHost {
         }
         if lock(&inner.blocked).contains(&link.peer) {
             return link.goodbye(GoodbyeReason::Denied, "");
-        }
-        if !link.dialled && !inner.make_room(link.peer) {
-            return link.goodbye(GoodbyeReason::Full, "");
         }
         match inner.links.register(link, inner.clock.now()) {
             Verdict::Stays { first, instead_of } => {

@@ -17,6 +17,17 @@ fn nothing_is_asked_before_hello() {
 }
 
 #[test]
+fn who_is_turned_away_hears_why_and_nothing_else() {
+    let mut away = Session::new(config(Role::Acceptor), Time::ZERO);
+    away.turn_away(GoodbyeReason::Full, "");
+    let mut guest = Session::new(config(Role::Dialer), Time::ZERO);
+    guest.receive(away.transmit(), Time::ZERO).unwrap();
+    let (reason, text) = (GoodbyeReason::Full, String::new());
+    assert_eq!(guest.poll_event(), Some(Event::Goodbye { reason, text }));
+    assert_eq!(guest.poll_event(), None);
+}
+
+#[test]
 fn limits_that_nobody_would_accept_are_mended() {
     let mut odd = config(Role::Dialer);
     odd.hello.agent = "x".repeat(1_000);
