@@ -1,4 +1,9 @@
 //! How a peer begins: everything that can be chosen, with defaults.
+//!
+//! Nothing happens before [`Builder::spawn`]: a kind or name that is not valid is
+//! told there, and so is an address that is taken. A builder without any call
+//! gives a peer with a new key that listens nowhere, keeps everything in memory
+//! and lives on the system's clock and randomness.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
