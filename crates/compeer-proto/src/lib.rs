@@ -22,6 +22,7 @@ pub mod ext;
 pub mod frame;
 mod kind;
 pub mod limits;
+pub mod opening;
 pub mod peer_id;
 pub mod session;
 pub mod text;

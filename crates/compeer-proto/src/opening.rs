@@ -1,0 +1,109 @@
+//! The first words on a stream: which session it belongs to, and the answer.
+//!
+//! A bulk stream is a wire of its own (ALPN `compeer-stream/1`). Who dialled it
+//! sends an [`Opening`]; the other side checks that the key just proven owns
+//! that live session (DESIGN §4.2) and sends an [`Answer`]. After an accepting
+//! answer the wire is the application's, byte for byte. Both are a two-byte
+//! big-endian length and a postcard struct.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Kind, limits};
+
+/// Longest opening or answer with its length field. Unit: bytes. A text of
+/// [`limits::MAX_TEXT`] and its header fit.
+pub const MAX_OPENING: usize = limits::MAX_TEXT + 64;
+
+/// What the dialling side says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Names the live session of the two peers.
+    pub session: [u8; 16],
+    /// Stream id: even when it is the dialling side's wish, odd when it was
+    /// asked for by OPEN_STREAM.
+    pub stream: u64,
+    /// What it is for.
+    pub kind: Kind,
+}
+
+/// What the accepting side says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Go ahead.
+    Accepted,
+    /// No, and why, for a person.
+    Refused(String),
+}
+
+/// The bytes are no opening or answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a stream opening of this version")]
+pub struct OpeningError;
+
+#[derive(Serialize, Deserialize)]
+struct WireOpening {
+    session: [u8; 16],
+    stream: u64,
+    kind: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireAnswer {
+    refused: bool,
+    text: String,
+}
+
+/// How many bytes follow a length field.
+///
+/// # Errors
+/// More than [`MAX_OPENING`], or none.
+pub fn body_len(prefix: [u8; 2]) -> Result<usize, OpeningError> {
+    let len = usize::from(u16::from_be_bytes(prefix));
+    if len == 0 || len + 2 > MAX_OPENING { Err(OpeningError) } else { Ok(len) }
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(body.len()).expect("openings and answers are short");
+    [&len.to_be_bytes(), body].concat()
+}
+
+impl Opening {
+    /// With its length field.
+    pub fn encode(&self) -> Vec<u8> {
+        let kind = self.kind.as_bytes().to_vec();
+        let wire = WireOpening { session: self.session, stream: self.stream, kind };
+        framed(&postcard::to_allocvec(&wire).expect("numbers and bytes always serialise"))
+    }
+
+    /// From what follows the length field.
+    ///
+    /// # Errors
+    /// [`OpeningError`].
+    pub fn decode(body: &[u8]) -> Result<Self, OpeningError> {
+        let wire: WireOpening = postcard::from_bytes(body).map_err(|_| OpeningError)?;
+        let kind = Kind::new(&wire.kind).map_err(|_| OpeningError)?;
+        Ok(Opening { session: wire.session, stream: wire.stream, kind })
+    }
+}
+
+impl Answer {
+    /// With its length field.
+    pub fn encode(&self) -> Vec<u8> {
+        let (refused, text) = match self {
+            Answer::Accepted => (false, ""),
+            Answer::Refused(text) => (true, text.as_str()),
+        };
+        let end = text.floor_char_boundary(limits::MAX_TEXT);
+        let wire = WireAnswer { refused, text: text[..end].to_owned() };
+        framed(&postcard::to_allocvec(&wire).expect("a flag and a text always serialise"))
+    }
+
+    /// From what follows the length field.
+    ///
+    /// # Errors
+    /// [`OpeningError`].
+    pub fn decode(body: &[u8]) -> Result<Self, OpeningError> {
+        let wire: WireAnswer = postcard::from_bytes(body).map_err(|_| OpeningError)?;
+        Ok(if wire.refused { Answer::Refused(wire.text) } else { Answer::Accepted })
+    }
+}
