@@ -22,11 +22,11 @@ mod hostile;
 #[path = "oplist/monitor.rs"]
 mod monitor;
 
-pub use hostile::hostile;
+pub(crate) use hostile::hostile;
 use monitor::Monitor;
 
 /// Bytes read as choices; when they are used up, the run ends.
-pub struct Choices<'a>(&'a [u8]);
+pub(crate) struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
     fn next(&mut self) -> Option<u8> {
@@ -145,7 +145,7 @@ struct World {
 }
 
 /// Two sessions that keep the rules.
-pub fn honest(bytes: &[u8]) {
+pub(crate) fn honest(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let mut world = World::new(&mut choices);
     while let Some(op) = choices.next() {

@@ -21,7 +21,7 @@ struct Victim {
 }
 
 /// A session that keeps the rules and a peer that need not.
-pub fn hostile(bytes: &[u8]) {
+pub(crate) fn hostile(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let budget = Arc::new(Budget::new(limits::PROCESS_BUDGET));
     let role = choices.of(&[Role::Acceptor, Role::Dialer]);
@@ -94,7 +94,7 @@ impl Victim {
         let content = vec![op; part];
         let kind = KINDS[if choices.one_in(16) { 2 } else { usize::from(op) % 2 }];
         match op % 16 {
-            0 | 1 | 2 => {
+            0..=2 => {
                 let flags = choices.of(&[0, FLAG_OPEN, FLAG_NO_REPLY, 255]);
                 let timeout_ms = choices.of(&[0, 1, 1_000, u64::MAX]);
                 self.hears(&Frame::Request { id: peer, flags, timeout_ms, len, kind, body: &content })

@@ -11,7 +11,7 @@ use compeer_proto::limits;
 use super::Ids;
 
 /// The books of one connection.
-pub struct Monitor {
+pub(crate) struct Monitor {
     offers: [PeerLimits; 2],
     buffers: [Vec<u8>; 2],
     next_id: [u64; 2],
@@ -28,7 +28,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    pub fn new(offers: [PeerLimits; 2]) -> Self {
+    pub(crate) fn new(offers: [PeerLimits; 2]) -> Self {
         let one_way_credit = [offers[1].notify_window, offers[0].notify_window].map(u64::from);
         Monitor {
             offers,
@@ -46,20 +46,20 @@ impl Monitor {
     }
 
     /// The id that this side's next request will have.
-    pub fn next_id(&self, side: usize) -> u64 {
+    pub(crate) fn next_id(&self, side: usize) -> u64 {
         self.next_id[side]
     }
 
-    pub fn id_taken(&mut self, side: usize) {
+    pub(crate) fn id_taken(&mut self, side: usize) {
         self.next_id[side] += 2;
     }
 
     /// What this side lets the other send per request.
-    pub fn window(&self, side: usize) -> u64 {
+    pub(crate) fn window(&self, side: usize) -> u64 {
         u64::from(self.offers[side].window)
     }
 
-    pub fn see(&mut self, from: usize, bytes: &[u8]) {
+    pub(crate) fn see(&mut self, from: usize, bytes: &[u8]) {
         let mut buffer = std::mem::take(&mut self.buffers[from]);
         buffer.extend_from_slice(bytes);
         let mut rest = &buffer[..];
@@ -162,7 +162,7 @@ impl Monitor {
     }
 
     /// Every request that was seen has ended, every message is whole.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         assert!(self.live.iter().all(Ids::is_empty), "a request without END");
         assert!(self.unfinished.is_empty(), "half a message");
         assert!(self.buffers.iter().all(Vec::is_empty), "half a frame");
