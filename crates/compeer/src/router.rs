@@ -7,30 +7,47 @@
 //! The original asked its router the same question with the same answer: a
 //! peer and where it is, or nothing.
 
+use std::future::Future;
+
 use compeer_proto::{Addr, PeerAddr, PeerId};
 use futures_util::future::BoxFuture;
 
 use crate::Peer;
 
-/// Chooses the next hop.
+/// Chooses the next hop. Any `Fn(Peer, PeerAddr) -> impl Future<Output = Option<Hop>>`
+/// is one.
 ///
 /// ```
-/// use compeer::{Hop, Peer, PeerAddr, Router};
-/// use futures_util::future::BoxFuture;
+/// use compeer::{Hop, Peer, PeerAddr};
 ///
 /// /// Knows the way to everyone in the table, and to nobody else.
-/// struct TableOnly;
-///
-/// impl Router for TableOnly {
-///     fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
-///         Box::pin(async move { peer.table().get(to.id).map(Hop::from) })
-///     }
+/// async fn table_only(peer: Peer, to: PeerAddr) -> Option<Hop> {
+///     peer.table().get(to.id).map(Hop::from)
 /// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let peer = Peer::builder().router(table_only).spawn().await?;
+/// # peer.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
 /// ```
+///
+/// A router that asks others on its way should ask only those it would name
+/// itself without asking: each of its requests comes back to it.
 pub trait Router: Send + Sync + 'static {
     /// The next hop towards `to`, which may carry addresses the caller knows;
     /// `None` when there is no way.
     fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>>;
+}
+
+impl<F, Fut> Router for F
+where
+    F: Fn(Peer, PeerAddr) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Option<Hop>> + Send + 'static,
+{
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+        Box::pin(self(peer.clone(), to.clone()))
+    }
 }
 
 /// A next hop: a peer and where to reach it.
