@@ -158,6 +158,9 @@ pub enum SpawnError {
         /// Why.
         source: std::io::Error,
     },
+    /// A text to listen on is no IP address and port.
+    #[error("cannot listen on {0:?}: give an IP address and a port, such as 0.0.0.0:26673 (port 0: any free one)")]
+    Address(String),
     /// A kind given to the builder is not 1 to 64 bytes.
     #[error("a kind is 1 to 64 bytes")]
     Kind,

@@ -18,7 +18,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let alice = Peer::builder()
-//!     .listen("127.0.0.1:0".parse::<std::net::SocketAddr>()?) // port 0: any free one
+//!     .listen("127.0.0.1:0") // port 0: any free one
 //!     .max_peers(8)
 //!     .handle("GREET", greet)
 //!     .stabilize(Duration::from_secs(30), check_live_peers(3))

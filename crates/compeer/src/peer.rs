@@ -43,7 +43,7 @@ pub(crate) use inner::Inner;
 /// async fn echo(request: Request) -> Result<bytes::Bytes, Failure> {
 ///     Ok(request.body().clone())
 /// }
-/// let alice = Peer::builder().listen("127.0.0.1:0".parse::<std::net::SocketAddr>()?).handle("ECHO", echo).spawn().await?;
+/// let alice = Peer::builder().listen("127.0.0.1:0").handle("ECHO", echo).spawn().await?;
 /// let bob = Peer::builder().spawn().await?;
 ///
 /// let reply = bob.request(alice.addr(), "ECHO", "hi").one().await?;

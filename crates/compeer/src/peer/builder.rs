@@ -26,19 +26,27 @@ use crate::transport::Transport;
 use crate::transport::tls::TlsTransport;
 use crate::{Clock, Identity, Router, Stabilizer, Table, limits};
 
-/// Where to listen: one address, or several.
+/// Where to listen: one address (or its text), or several.
 #[derive(Clone, Debug, Default)]
-pub struct ListenAddr(pub Vec<SocketAddr>);
+pub struct ListenAddr(Vec<Result<SocketAddr, String>>);
 
 impl From<SocketAddr> for ListenAddr {
     fn from(addr: SocketAddr) -> Self {
-        ListenAddr(vec![addr])
+        ListenAddr(vec![Ok(addr)])
     }
 }
 
 impl From<Vec<SocketAddr>> for ListenAddr {
     fn from(addrs: Vec<SocketAddr>) -> Self {
-        ListenAddr(addrs)
+        ListenAddr(addrs.into_iter().map(Ok).collect())
+    }
+}
+
+/// An IP address and port, such as `0.0.0.0:26673` or `[::]:0`; what is none is
+/// told by [`Builder::spawn`].
+impl From<&str> for ListenAddr {
+    fn from(text: &str) -> Self {
+        ListenAddr(vec![text.parse().map_err(|_| text.to_owned())])
     }
 }
 
@@ -46,7 +54,7 @@ impl From<Vec<SocketAddr>> for ListenAddr {
 #[must_use = "a builder does nothing until it is spawned"]
 pub struct Builder {
     identity: Option<Identity>,
-    listen: Vec<SocketAddr>,
+    listen: Vec<Result<SocketAddr, String>>,
     advertise: Vec<Addr>,
     name: Option<String>,
     max_peers: usize,
@@ -195,6 +203,7 @@ impl Builder {
         let transport = self.transport.unwrap_or_else(|| Arc::new(tls.clone()));
         let mut listeners = Vec::new();
         for addr in self.listen {
+            let addr = addr.map_err(SpawnError::Address)?;
             let listener = transport.listen(addr).map_err(|source| SpawnError::Listen { addr, source })?;
             listeners.push(listener);
         }
@@ -227,6 +236,7 @@ impl Builder {
             oneself: Default::default(),
             local_addrs: listeners.iter().map(|listener| listener.local_addr()).collect(),
             advertise: self.advertise,
+            recent_addrs: Mutex::default(),
             request_timeout: self.request_timeout,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
             max_connections: self.max_connections,

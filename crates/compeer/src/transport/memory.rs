@@ -17,7 +17,7 @@
 //! let alice = Peer::builder()
 //!     .transport(network.transport(alice.peer_id(), [10, 0, 0, 1].into()))
 //!     .identity(alice)
-//!     .listen("10.0.0.1:1".parse::<std::net::SocketAddr>()?)
+//!     .listen("10.0.0.1:1")
 //!     .spawn()
 //!     .await?;
 //! # alice.shutdown().await;
