@@ -92,10 +92,21 @@ pub use stabilizer::{Stabilizer, check_live_peers};
 pub use stream::Stream;
 pub use table::Table;
 
+// Types of other crates that stand in our signatures.
+pub use bytes::Bytes;
+pub use futures_util::future::BoxFuture;
+
 use std::sync::{Mutex, MutexGuard};
 
 /// Locks; a panic elsewhere while it was held is no reason to fail here, since
 /// nothing is left half-changed across a possible panic.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Pages whose programs are compiled and run with the doc tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../docs/from-btpeer.md")]
+    mod from_btpeer {}
 }
