@@ -158,7 +158,7 @@ pub enum FrameError {
 }
 
 /// Bytes as a length-prefixed string of bytes, borrowed both ways.
-struct Raw<'a>(&'a [u8]);
+pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
 impl Serialize for Raw<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::{Raw, cut_text};
 use crate::{Kind, limits};
+
+#[cfg(test)]
+mod tests;
 
 /// Longest opening or answer with its length field. Unit: bytes. A text of
 /// [`limits::MAX_TEXT`] and its header fit.
@@ -41,16 +45,17 @@ pub enum Answer {
 pub struct OpeningError;
 
 #[derive(Serialize, Deserialize)]
-struct WireOpening {
+struct WireOpening<'a> {
     session: [u8; 16],
     stream: u64,
-    kind: Vec<u8>,
+    #[serde(borrow)]
+    kind: Raw<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireAnswer {
+struct WireAnswer<'a> {
     refused: bool,
-    text: String,
+    text: &'a str,
 }
 
 /// How many bytes follow a length field.
@@ -62,6 +67,14 @@ pub fn body_len(prefix: [u8; 2]) -> Result<usize, OpeningError> {
     if len == 0 || len + 2 > MAX_OPENING { Err(OpeningError) } else { Ok(len) }
 }
 
+/// A struct that is all of `body`.
+fn all_of<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, OpeningError> {
+    match postcard::take_from_bytes(body) {
+        Ok((wire, [])) => Ok(wire),
+        _ => Err(OpeningError),
+    }
+}
+
 fn framed(body: &[u8]) -> Vec<u8> {
     let len = u16::try_from(body.len()).expect("openings and answers are short");
     [&len.to_be_bytes(), body].concat()
@@ -70,7 +83,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 impl Opening {
     /// With its length field.
     pub fn encode(&self) -> Vec<u8> {
-        let kind = self.kind.as_bytes().to_vec();
+        let kind = Raw(self.kind.as_bytes());
         let wire = WireOpening { session: self.session, stream: self.stream, kind };
         framed(&postcard::to_allocvec(&wire).expect("numbers and bytes always serialise"))
     }
@@ -80,8 +93,8 @@ impl Opening {
     /// # Errors
     /// [`OpeningError`].
     pub fn decode(body: &[u8]) -> Result<Self, OpeningError> {
-        let wire: WireOpening = postcard::from_bytes(body).map_err(|_| OpeningError)?;
-        let kind = Kind::new(&wire.kind).map_err(|_| OpeningError)?;
+        let wire: WireOpening<'_> = all_of(body)?;
+        let kind = Kind::new(wire.kind.0).map_err(|_| OpeningError)?;
         Ok(Opening { session: wire.session, stream: wire.stream, kind })
     }
 }
@@ -93,8 +106,7 @@ impl Answer {
             Answer::Accepted => (false, ""),
             Answer::Refused(text) => (true, text.as_str()),
         };
-        let end = text.floor_char_boundary(limits::MAX_TEXT);
-        let wire = WireAnswer { refused, text: text[..end].to_owned() };
+        let wire = WireAnswer { refused, text: cut_text(text, limits::MAX_TEXT) };
         framed(&postcard::to_allocvec(&wire).expect("a flag and a text always serialise"))
     }
 
@@ -103,7 +115,10 @@ impl Answer {
     /// # Errors
     /// [`OpeningError`].
     pub fn decode(body: &[u8]) -> Result<Self, OpeningError> {
-        let wire: WireAnswer = postcard::from_bytes(body).map_err(|_| OpeningError)?;
-        Ok(if wire.refused { Answer::Refused(wire.text) } else { Answer::Accepted })
+        let wire: WireAnswer<'_> = all_of(body)?;
+        if wire.text.len() > limits::MAX_TEXT {
+            return Err(OpeningError);
+        }
+        Ok(if wire.refused { Answer::Refused(wire.text.to_owned()) } else { Answer::Accepted })
     }
 }

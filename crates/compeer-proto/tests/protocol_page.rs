@@ -43,12 +43,13 @@ fn every_frame_is_shown_as_it_is_pinned() {
 
 #[test]
 fn other_examples_are_pinned_too() {
-    let golden: String =
-        ["ids", "addrs", "ext", "tickets"].map(|f| read(&format!("tests/golden/{f}.txt"))).concat();
+    let golden: String = ["ids", "addrs", "ext", "tickets", "opening"]
+        .map(|f| read(&format!("tests/golden/{f}.txt")))
+        .concat();
     let values: Vec<&str> =
         golden.lines().filter_map(|line| line.rsplit_once(": ")).map(|(_, value)| value).collect();
     let shown = blocks("bytes");
-    assert_eq!(shown.len(), 3);
+    assert_eq!(shown.len(), 6);
     for hex in shown.iter().chain(&blocks("text")).filter(|block| !block.starts_with("caller")) {
         assert!(values.contains(&hex.as_str()), "{hex} is in no golden file");
     }
