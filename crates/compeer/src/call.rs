@@ -59,6 +59,14 @@ impl Call {
         self
     }
 
+    /// The replies, one by one as they come: the same as awaiting the call.
+    ///
+    /// # Errors
+    /// [`RequestError`], when the request could not be sent.
+    pub async fn replies(self) -> Result<Replies, RequestError> {
+        self.await
+    }
+
     /// The first reply.
     ///
     /// # Errors

@@ -19,8 +19,9 @@ pub enum ConnectError {
     /// No address is known for it.
     #[error("no address is known for {0}: give its ticket or host")]
     NoAddress(PeerId),
-    /// The router knows no way, or one over another peer, which needs circuits.
-    #[error("no route to {0}")]
+    /// The router knows no way, or one over another peer, which needs circuits;
+    /// those are not there yet.
+    #[error("no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet")]
     Unroutable(PeerId),
     /// Nobody answered at any address; each with its reason.
     #[error("unreachable: {}", Tried(.0))]
@@ -85,8 +86,9 @@ pub enum RequestError {
     /// We may not ask that there.
     #[error("the peer does not let us ask that")]
     Denied,
-    /// The router knows no way there.
-    #[error("no route to {0}")]
+    /// The router knows no way there, or one over another peer, which needs
+    /// circuits; those are not there yet.
+    #[error("no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet")]
     Unroutable(PeerId),
     /// The peer could not be reached; the request did not run.
     #[error(transparent)]

@@ -37,6 +37,64 @@
 //! # }).unwrap();
 //! ```
 //!
+//! The same nouns at more length: a handler that replies several times, one that
+//! uses the table, a router and a stabilizer of one's own. Handlers, routers and
+//! stabilizers are async functions (or closures, or types with the trait of that
+//! name).
+//!
+//! ```
+//! use std::time::Duration;
+//! use compeer::{Failure, Hop, Peer, PeerAddr, Request};
+//!
+//! // Any error becomes a failure with `?`; the caller is told its words.
+//! async fn count(request: Request) -> Result<(), Failure> {
+//!     let n: u32 = request.text().parse()?;
+//!     for i in 1..=n {
+//!         request.reply(i.to_string()).await?; // waits while the caller reads slowly
+//!     }
+//!     Ok(())
+//! }
+//!
+//! // `sender` is who asks, proven; `peer` is the peer that was asked.
+//! async fn list(request: Request) -> Result<(), Failure> {
+//!     for id in request.peer().table().ids() {
+//!         request.reply(format!("{id}, says {}", request.peer().id())).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! // Asked for every destination that is not connected; `None`: no way. A hop
+//! // that is not the destination itself will be crossed by circuits, which are
+//! // not there yet: until then such a request is unroutable.
+//! async fn route(peer: Peer, to: PeerAddr) -> Option<Hop> {
+//!     peer.table().get(to.id).map(Hop::from)
+//! }
+//!
+//! // Runs at once, then about every interval; a failed run is an event.
+//! async fn say_so(peer: Peer) -> Result<(), Failure> {
+//!     let _how_many = peer.table().len();
+//!     Ok(())
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let alice =
+//!     Peer::builder().listen("127.0.0.1:0").handle("COUNT", count).handle("LIST", list).spawn().await?;
+//! let bob = Peer::builder().router(route).stabilize(Duration::from_secs(10), say_so).spawn().await?;
+//! bob.table().insert(alice.addr()); // a peer's id and its addresses
+//!
+//! let mut replies = bob.request(alice.id(), "COUNT", "3").replies().await?;
+//! while let Some(reply) = replies.next().await {
+//!     let reply = reply?; // each is a kind and a body, or the error that ended them
+//!     assert!(["1", "2", "3"].contains(&reply.text().as_str()));
+//! }
+//! let all = bob.request(alice.id(), "LIST", "").all().await?; // or `one()`, the first
+//! assert!(all.is_empty());
+//! # alice.shutdown().await;
+//! # bob.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
 //! # Where to look
 //!
 //! - [`Peer`] and [`Builder`]: the whole of what a program does with a peer.

@@ -33,7 +33,8 @@ where
 }
 
 /// A stabilizer that measures the round trip to every peer of the table and
-/// removes one that did not answer `misses` times in a row (at least 1).
+/// removes one that did not answer `misses` times in a row (at least 1): a peer
+/// that is not connected is called for it.
 ///
 /// ```
 /// use std::time::Duration;

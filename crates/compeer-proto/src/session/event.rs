@@ -20,6 +20,14 @@ pub struct Message {
     pub body: Bytes,
 }
 
+impl Message {
+    /// The body as text, with what is no UTF-8 replaced. Escape it
+    /// ([`text::escape`](crate::text::escape)) before a terminal shows it.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 /// Something the driver has to act on, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
