@@ -1,0 +1,44 @@
+# Short names for what is done often. `just` alone lists them.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Build and run all tests.
+test:
+    cargo test --workspace
+
+# What the compiler and clippy have to say.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The library's documentation, in a browser.
+doc:
+    cargo doc --workspace --no-deps --open
+
+# The tour: real peers on this machine.
+try:
+    cargo run --release -- try
+
+# Licences, banned crates, sources.
+deny:
+    cargo deny --offline check licenses bans sources
+
+# Every fuzz target for so many seconds.
+fuzz seconds="60":
+    fuzz/run.sh {{seconds}}
+
+# Two machines on one switch (root).
+netns:
+    cargo build --release
+    tests/netns.sh target/release/compeer
+
+# Every command of the README.
+readme:
+    cargo build --release
+    tests/readme.sh target/release/compeer
+
+# All checks, as on a clean clone.
+ci:
+    .ci/run
