@@ -176,7 +176,10 @@ pub const PING_AFTER: Duration = Duration::from_secs(5);
 pub const PONG_WITHIN: Duration = Duration::from_secs(7);
 
 /// How long a CANCEL may stay without its END before the connection is given up.
-pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+///
+/// The END may stand behind what the other side's system has queued for a slow line: four MiB
+/// at 35 KB/s take this long. What is kept meanwhile is bounded by [`MAX_REQUESTS_SENT`].
+pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
 /// A timer this late means that the whole process was stopped, and proves nothing about others.
 pub const LATE_TIMER: Duration = Duration::from_secs(2);

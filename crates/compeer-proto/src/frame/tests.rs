@@ -103,6 +103,18 @@ fn the_largest_hello_fits_a_frame() {
     assert_eq!(decode(&bytes), Ok(Some(Frame::Hello(hello))));
 }
 
+#[test]
+fn an_agent_beyond_the_limit_is_cut_here_and_refused_there() {
+    let hello = |len| Hello { agent: "a".repeat(len), ..Hello::default() };
+    let mut bytes = Vec::new();
+    encode(&Frame::Hello(hello(limits::MAX_AGENT + 1)), &mut bytes);
+    assert_eq!(decode(&bytes), Ok(Some(Frame::Hello(hello(limits::MAX_AGENT)))));
+    bytes.insert(4, b'a');
+    bytes[1] += 1;
+    bytes[3] += 1;
+    assert_eq!(decode(&bytes), Err(FrameError::Header(0)));
+}
+
 use crate::Addr;
 
 proptest! {

@@ -17,70 +17,16 @@ use compeer_proto::session::{
 };
 use compeer_proto::{Kind, Time, limits};
 
+#[path = "oplist/choices.rs"]
+mod choices;
 #[path = "oplist/hostile.rs"]
 mod hostile;
 #[path = "oplist/monitor.rs"]
 mod monitor;
 
+use choices::{Choices, LENGTHS, body, message};
 pub(crate) use hostile::hostile;
 use monitor::Monitor;
-
-/// Bytes read as choices; when they are used up, the run ends.
-pub(crate) struct Choices<'a>(&'a [u8]);
-
-impl Choices<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// One of these, the first when there are no more bytes.
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.next().unwrap_or(0)) % choices.len()]
-    }
-
-    fn one_in(&mut self, n: u8) -> bool {
-        self.next().is_some_and(|byte| byte % n == n - 1)
-    }
-}
-
-/// Lengths at which something changes: frames, fragments, windows, limits.
-const LENGTHS: [usize; 16] = [
-    0,
-    1,
-    7,
-    100,
-    1_000,
-    3_900,
-    4_096,
-    8_191,
-    8_192,
-    16_287,
-    16_288,
-    16_289,
-    33_000,
-    70_000,
-    200_000,
-    1 << 20,
-];
-
-/// A body that only this message has.
-fn body(direction: u8, id: u64, number: u64, len: usize) -> Vec<u8> {
-    let seed = (id << 20) ^ (number << 2) ^ u64::from(direction);
-    let mut bytes = Vec::with_capacity(len + 8);
-    let mut word = seed;
-    while bytes.len() < len {
-        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
-        bytes.extend_from_slice(&word.to_be_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-fn message(body: Vec<u8>) -> Message {
-    Message { kind: Kind::from_static("OP"), body: body.into() }
-}
 
 /// What travels one way within one request: lengths in order, from both ends' point of view.
 #[derive(Default)]
@@ -146,7 +92,7 @@ struct World {
 
 /// Two sessions that keep the rules.
 pub(crate) fn honest(bytes: &[u8]) {
-    let mut choices = Choices(bytes);
+    let mut choices = Choices::new(bytes);
     let mut world = World::new(&mut choices);
     while let Some(op) = choices.next() {
         world.op(op, &mut choices);
@@ -263,7 +209,7 @@ impl World {
     }
 
     fn request(&mut self, me: usize, choices: &mut Choices<'_>) {
-        let len = choices.of(&LENGTHS);
+        let len = choices.len();
         let open = choices.one_in(2);
         let timeout = choices.of(&[None, None, Some(1), Some(500), Some(7_000)]).map(Duration::from_millis);
         // The id is not known before, so the model follows the rule: rising by two.
@@ -294,7 +240,7 @@ impl World {
     }
 
     fn notify(&mut self, me: usize, choices: &mut Choices<'_>) {
-        let len = choices.of(&LENGTHS);
+        let len = choices.len();
         let number = self.one_ways;
         let kind = Kind::new(format!("n{number}")).expect("a short word");
         let side = &mut self.sides[me];
@@ -313,7 +259,7 @@ impl World {
     }
 
     fn send(&mut self, me: usize, choices: &mut Choices<'_>) {
-        let len = choices.of(&LENGTHS);
+        let len = choices.len();
         let Some(id) = self.pick(choices, |talk| talk.caller == me && talk.wanted) else { return };
         let talk = self.talks.get_mut(&id).expect("just picked");
         let message = talk.up.send(0, id.get(), len);
@@ -330,7 +276,7 @@ impl World {
     }
 
     fn reply(&mut self, me: usize, choices: &mut Choices<'_>) {
-        let len = choices.of(&LENGTHS);
+        let len = choices.len();
         let Some(id) = self.pick(choices, |talk| talk.caller != me && talk.served) else { return };
         let talk = self.talks.get_mut(&id).expect("just picked");
         let message = talk.down.send(1, id.get(), len);

@@ -26,6 +26,45 @@ fn a_connection_beyond_its_budget_is_busy() {
 }
 
 #[test]
+fn the_budget_of_a_connection_is_kept_to_the_byte() {
+    for over in [0, 1] {
+        let mut lone = Lone::new(Role::Acceptor);
+        let cost = 64 + 4 + limits::MAX_BODY as usize;
+        let rest = limits::CONNECTION_BUDGET - 7 * cost - 68 + over;
+        for n in 1..=7 {
+            lone.say(&request_frame(2 * n, limits::MAX_BODY, b"x")).unwrap();
+        }
+        lone.side.drain_wire();
+        lone.say(&request_frame(16, rest as u32, b"x")).unwrap();
+        let ended = frames(&lone.side.drain_wire()).iter().any(|(kind, _)| *kind == 7);
+        assert_eq!(ended, over == 1);
+        assert_eq!(lone.side.session.held as usize, limits::CONNECTION_BUDGET - over * (rest + 67));
+    }
+}
+
+#[test]
+fn the_budget_of_the_process_is_kept_to_the_byte() {
+    for over in [0, 1] {
+        let shared = budget(1_000);
+        let mut lone = Lone::with(Config { budget: shared.clone(), ..config(Role::Acceptor) });
+        lone.say(&request_frame(2, 1_000 - 68 + over, b"x")).unwrap();
+        assert_eq!(shared.used(), if over == 0 { 1_000 } else { 0 });
+    }
+}
+
+#[test]
+fn requests_of_ours_are_bounded_whatever_the_peer_offers() {
+    let mut b = config(Role::Acceptor);
+    b.hello.limits.max_requests = u32::MAX;
+    let mut pair = Pair::with(config(Role::Dialer), b);
+    for _ in 0..limits::MAX_REQUESTS_SENT {
+        pair.ask(b"");
+    }
+    let one_more = pair.a.session.request(message(b""), RequestOptions::default(), pair.now);
+    assert_eq!(one_more, Err(SendError::Blocked));
+}
+
+#[test]
 fn an_open_request_without_memory_for_more_ends_busy() {
     let mut pair = Pair::new();
     let id = pair.ask_open(b"");
@@ -241,6 +280,7 @@ fn a_server_that_never_ends_what_was_cancelled_holds_no_memory() {
     // Woken late: they get their time once more.
     lone.side.session.handle_timeout(lone.now).unwrap();
     let due = lone.now + limits::CANCEL_ANSWERED_WITHIN;
+    lone.side.session.handle_timeout(Time::from_micros(due.as_micros() - 1)).unwrap();
     assert_eq!(lone.side.session.handle_timeout(due), Err(Violation::CancelIgnored));
 }
 

@@ -22,7 +22,7 @@ struct Victim {
 
 /// A session that keeps the rules and a peer that need not.
 pub(crate) fn hostile(bytes: &[u8]) {
-    let mut choices = Choices(bytes);
+    let mut choices = Choices::new(bytes);
     let budget = Arc::new(Budget::new(limits::PROCESS_BUDGET));
     let role = choices.of(&[Role::Acceptor, Role::Dialer]);
     let hello = Hello {
@@ -86,7 +86,7 @@ impl Victim {
         let id = u64::from(choices.next().unwrap_or(0) % 16) * 2;
         let peer = id + if choices.one_in(16) { self.mine } else { 1 - self.mine };
         let own = id + if choices.one_in(16) { 1 - self.mine } else { self.mine };
-        let len = choices.of(&LENGTHS) as u32;
+        let len = choices.len() as u32;
         let part = choices
             .of(&LENGTHS)
             .min(limits::MAX_FRAME_BODY)
@@ -120,9 +120,9 @@ impl Victim {
             }
             // Raw bytes, as they come.
             _ => {
-                let n = choices.0.len().min(usize::from(op % 8));
-                let (raw, rest) = choices.0.split_at(n);
-                choices.0 = rest;
+                let n = choices.bytes.len().min(usize::from(op % 8));
+                let (raw, rest) = choices.bytes.split_at(n);
+                choices.bytes = rest;
                 self.hears_bytes(raw)
             }
         }
