@@ -34,6 +34,8 @@ PEER, where a command wants one, is one of
                         @FILE from a file)
   52 letters, or 8 and more of a paired peer's id
 
+Every option has a variable: COMPEER_ and its name, as in COMPEER_MAX_PEERS=20; the option wins.
+
 Exit codes:
   0 done   1 failed   2 usage   3 unreachable or timed out   4 verification failed
   130 interrupted";
@@ -43,19 +45,19 @@ Exit codes:
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Print one JSON event per line
-    #[arg(long, global = true, env = "COMPEER_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
     /// The directory of this peer: its key, names and control socket [default: compeer/ in the user's data directory]
-    #[arg(long, global = true, env = "COMPEER_HOME", value_name = "DIR")]
+    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Print results only
-    #[arg(short, long, global = true, env = "COMPEER_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Tell on standard error what happens; twice: every step
-    #[arg(short, long, global = true, env = "COMPEER_VERBOSE", action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_VERBOSE", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Append diagnostics to FILE
-    #[arg(long, global = true, env = "COMPEER_LOG", value_name = "FILE")]
+    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_LOG", value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
 }
 

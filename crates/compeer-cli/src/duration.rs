@@ -34,6 +34,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 pub(crate) fn show(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
+        0 if duration.is_zero() => "0 s".to_string(),
         0 if duration.as_millis() < 10 => format!("{:.2} ms", duration.as_secs_f64() * 1000.0),
         0 => format!("{} ms", duration.as_millis()),
         1..120 => format!("{seconds} s"),
@@ -65,6 +66,7 @@ mod tests {
 
     #[test]
     fn shows_a_length_one_can_read() {
+        assert_eq!(show(Duration::ZERO), "0 s");
         assert_eq!(show(Duration::from_micros(420)), "0.42 ms");
         assert_eq!(show(Duration::from_millis(42)), "42 ms");
         assert_eq!(show(Duration::from_secs(61)), "61 s");

@@ -27,6 +27,9 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
+/// The remark of a command that finds no running peer.
+pub(crate) const ALONE: &str = "alone: no `compeer up` runs in this home";
+
 /// How long a holder that does not answer is asked again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between two tries; what is waited for happens in another process and cannot be subscribed to.
@@ -111,7 +114,7 @@ impl Gateway {
                 Ok(Gateway { client, own: None })
             }
             Held::Ours(lock) => {
-                context.console.note("alone: no `compeer up` runs in this home");
+                context.console.note(ALONE);
                 let node = Node::start(&home, alone).await?;
                 let own = Hold::start(&home, lock, node)?;
                 let client = own.client().await?;

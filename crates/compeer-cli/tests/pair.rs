@@ -15,7 +15,8 @@ fn afterwards_the_name_suffices() {
     let asked = alice_up.sees("asks to be paired");
     let typed = asked.split("compeer ").nth(1).unwrap();
     assert_eq!(typed, format!("pair {}", bob.id()));
-    alice.run(&["say", "bob", "too early"]).code(3);
+    let early = alice.run(&["say", "bob", "too early"]).code(3);
+    assert!(early.err.contains(&format!("compeer pair {}", bob.id())), "{}", early.err);
     alice.run(&typed.split(' ').collect::<Vec<_>>()).code(0);
     bob_up.sees("alice has paired with you too");
     alice.run(&["say", "bob", "hello"]).code(0);

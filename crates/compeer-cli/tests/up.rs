@@ -162,7 +162,7 @@ fn a_home_with_a_long_path_works() {
     let long = alice.path().join("x".repeat(200));
     let mut command = alice.command(&["up", "--listen", "127.0.0.1:0"]);
     let mut up = support::Running::new({
-        command.env("COMPEER_HOME", &long).env_remove("XDG_RUNTIME_DIR");
+        command.env("COMPEER_HOME", &long).env_remove("XDG_RUNTIME_DIR").env("TMPDIR", alice.temp());
         command
     });
     up.sees("compeer say ");

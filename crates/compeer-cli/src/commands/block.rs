@@ -21,7 +21,7 @@ pub(crate) struct Block {
     /// Name, ticket or id
     pub(crate) peer: String,
     /// Unblock it again
-    #[arg(long, env = "COMPEER_OFF", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_env_values = true, env = "COMPEER_OFF", value_parser = BoolishValueParser::new())]
     pub(crate) off: bool,
 }
 

@@ -35,13 +35,13 @@ pub(crate) struct Call {
     #[arg(default_value = "", hide_default_value = true)]
     pub(crate) body: String,
     /// Want no reply: leave as soon as the message is on its way
-    #[arg(long, env = "COMPEER_NO_REPLY", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_env_values = true, env = "COMPEER_NO_REPLY", value_parser = BoolishValueParser::new())]
     pub(crate) no_reply: bool,
     /// Give up after this long
-    #[arg(long, env = "COMPEER_TIMEOUT", value_name = "D", default_value = "30s", value_parser = crate::duration::parse)]
+    #[arg(long, hide_env_values = true, env = "COMPEER_TIMEOUT", value_name = "D", default_value = "30s", value_parser = crate::duration::parse)]
     pub(crate) timeout: Duration,
     /// Print the bodies' bytes exactly, with nothing between them
-    #[arg(long, env = "COMPEER_RAW", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_env_values = true, env = "COMPEER_RAW", value_parser = BoolishValueParser::new())]
     pub(crate) raw: bool,
 }
 

@@ -33,6 +33,7 @@ impl Down {
         let (client, holder) = match gateway::enter(&home).await? {
             Held::Theirs(client, holder) if holder.role == Role::Up => (client, holder),
             _ => {
+                context.console.note(gateway::ALONE);
                 context.console.show(&Stopped { event: "down", pid: None });
                 return Ok(());
             }

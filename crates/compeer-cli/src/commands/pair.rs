@@ -22,7 +22,7 @@ pub(crate) struct Pair {
     /// Address, ticket or id
     pub(crate) peer: String,
     /// The name to use for it [default: the one it tells]
-    #[arg(long = "as", env = "COMPEER_AS", value_name = "NAME")]
+    #[arg(long = "as", hide_env_values = true, env = "COMPEER_AS", value_name = "NAME")]
     pub(crate) petname: Option<String>,
 }
 

@@ -20,7 +20,7 @@ Examples:
   compeer peers --forget 192.168.1.20  accept another key there from now on")]
 pub(crate) struct Peers {
     /// Forget a paired peer, or the key learnt for an address
-    #[arg(long, env = "COMPEER_FORGET", value_name = "PEER")]
+    #[arg(long, hide_env_values = true, env = "COMPEER_FORGET", value_name = "PEER")]
     pub(crate) forget: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Say {
     #[arg(required = true, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Give up after this long
-    #[arg(long, env = "COMPEER_TIMEOUT", value_name = "D", default_value = "10s", value_parser = crate::duration::parse)]
+    #[arg(long, hide_env_values = true, env = "COMPEER_TIMEOUT", value_name = "D", default_value = "10s", value_parser = crate::duration::parse)]
     pub(crate) timeout: Duration,
 }
 

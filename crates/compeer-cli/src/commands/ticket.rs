@@ -23,7 +23,13 @@ Examples:
   compeer ticket | ssh other compeer say - hello")]
 pub(crate) struct Ticket {
     /// Put this address in the ticket instead of the ones found on this machine; repeatable
-    #[arg(long, env = "COMPEER_ADVERTISE", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_ADVERTISE",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ','
+    )]
     pub(crate) advertise: Vec<String>,
 }
 
@@ -34,6 +40,11 @@ impl Ticket {
         let alone = Settings { listening: Listening::Usual, ..Settings::alone() };
         Gateway::through(context, alone, async |gateway: &Gateway| {
             let made: ticket::Made = gateway.ask(ticket::KIND, &make).await?;
+            if let Some(port) = made.taken_port {
+                context
+                    .console
+                    .note(&format!("another program has port {port}: `compeer up` will use another one"));
+            }
             context.console.show(&Printed { event: "ticket", ticket: made.ticket });
             Ok(())
         })

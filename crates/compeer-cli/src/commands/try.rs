@@ -27,6 +27,7 @@ pub(crate) struct Try {}
 
 impl Try {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        context.console.note("alone: two peers of its own in a temporary directory; yours is not touched");
         let mut stage = Stage::set(context.console.clone())?;
         let outcome = tokio::select! {
             biased;

@@ -45,25 +45,37 @@ Examples:
   compeer up --detach                  in the background; `compeer down` stops it")]
 pub(crate) struct Up {
     /// Address to listen on; repeatable [default: every interface, port 26673, or another one if that is taken]
-    #[arg(long, env = "COMPEER_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, hide_env_values = true, env = "COMPEER_LISTEN", value_name = "ADDR", value_delimiter = ',')]
     pub(crate) listen: Vec<String>,
     /// Tell others this address instead of the ones found on this machine
-    #[arg(long, env = "COMPEER_ADVERTISE", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_ADVERTISE",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ','
+    )]
     pub(crate) advertise: Vec<String>,
     /// Connect to this peer and stay connected; repeatable
-    #[arg(long, env = "COMPEER_JOIN", value_name = "TICKET|ADDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_JOIN",
+        value_name = "TICKET|ADDR",
+        value_delimiter = ','
+    )]
     pub(crate) join: Vec<String>,
     /// The most peers to hold in the table; 0: as many as the program can
-    #[arg(long, env = "COMPEER_MAX_PEERS", value_name = "N", default_value_t = 0)]
+    #[arg(long, hide_env_values = true, env = "COMPEER_MAX_PEERS", value_name = "N", default_value_t = 0)]
     pub(crate) max_peers: usize,
     /// The name to tell others; remembered [default: your user name]
-    #[arg(long, env = "COMPEER_NAME", value_name = "NAME")]
+    #[arg(long, hide_env_values = true, env = "COMPEER_NAME", value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// A throw-away peer: a home of its own and a free port, removed at the end
-    #[arg(long, env = "COMPEER_TEMP", value_parser = BoolishValueParser::new(), conflicts_with = "detach")]
+    #[arg(long, hide_env_values = true, env = "COMPEER_TEMP", value_parser = BoolishValueParser::new(), conflicts_with = "detach")]
     pub(crate) temp: bool,
     /// Go to the background once ready
-    #[arg(long, env = "COMPEER_DETACH", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_env_values = true, env = "COMPEER_DETACH", value_parser = BoolishValueParser::new())]
     pub(crate) detach: bool,
     /// Set by `--detach` for the process it leaves behind.
     #[arg(long, hide = true)]

@@ -20,11 +20,13 @@ pub(crate) struct MakeTicket {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Made {
     pub(crate) ticket: String,
+    /// The port that was taken, if another one had to be used.
+    pub(crate) taken_port: Option<u16>,
 }
 
 pub(super) async fn answer(node: Node, make: MakeTicket) -> Outcome<Made> {
     let own = node.reachable(&make.advertise)?;
-    Ok(Made { ticket: Ticket::Peer(own).to_string() })
+    Ok(Made { ticket: Ticket::Peer(own).to_string(), taken_port: node.state.taken_port() })
 }
 
 /// Reads `--advertise`.

@@ -78,7 +78,7 @@ fn decode(text: &str) -> Option<Identity> {
 fn create(path: &Path, identity: &Identity) -> io::Result<()> {
     let seed = Zeroizing::new(BASE32_NOPAD.encode(identity.seed().as_slice()));
     let text = Zeroizing::new(format!("{FORMAT} {} {}\n", seed.as_str(), identity.peer_id()));
-    let partial = path.with_added_extension("new");
+    let partial = path.with_file_name("key.new");
     // What a crash left there was never anybody's key: it had not got its name yet.
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

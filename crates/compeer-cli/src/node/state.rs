@@ -35,6 +35,8 @@ pub(crate) struct State {
     names: Mutex<Names>,
     /// How those connected are called on the screen. As many as there are connections, which the library bounds.
     connected: Mutex<BTreeMap<PeerId, String>>,
+    /// Why kept peers are not connected. As many as the user keeps.
+    retrying: Mutex<BTreeMap<PeerId, String>>,
     pending: Mutex<Vec<(PeerId, Option<String>)>>,
     /// Addresses that are being dialled. As many as there are commands at work.
     first_contacts: Mutex<BTreeMap<Addr, Weak<tokio::sync::Mutex<()>>>>,
@@ -57,6 +59,7 @@ impl State {
             stop: watch::Sender::new(false),
             names: Mutex::new(names),
             connected: Mutex::default(),
+            retrying: Mutex::default(),
             pending: Mutex::default(),
             first_contacts: Mutex::default(),
             taken_port: AtomicU16::new(0),
@@ -90,9 +93,16 @@ impl State {
         lock(&self.names).show(id, nickname)
     }
 
+    /// Notes why a peer cannot be reached; whether that is news. It is tried again for as long as it takes, and one line
+    /// says all there is to say until the reason changes.
+    pub(crate) fn retrying(&self, id: PeerId, reason: &str) -> bool {
+        lock(&self.retrying).insert(id, reason.to_string()).is_none_or(|before| before != reason)
+    }
+
     /// Notes what a peer calls itself while it is connected; how it is called on the screen.
     pub(crate) fn connected(&self, id: PeerId, nickname: Option<String>) -> String {
         let name = self.shown_name(id, nickname.as_deref());
+        lock(&self.retrying).remove(&id);
         lock(&self.connected).insert(id, name.clone());
         name
     }

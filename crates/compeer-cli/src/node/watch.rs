@@ -35,6 +35,7 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             }
             NodeEvent::Left { peer, name: state.disconnected(peer), reason }
         }
+        Event::Retrying { peer, reason, .. } if !state.retrying(peer, &reason) => return None,
         Event::Retrying { peer, after, reason } => {
             let after_ms = after.as_millis() as u64;
             NodeEvent::Retrying { peer: Some(peer), name: state.shown_name(peer, None), after_ms, reason }

@@ -6,7 +6,7 @@
 
 use super::{Result, StoreError};
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The steps, oldest first.
 pub(super) const MIGRATIONS: &[&str] = &["
@@ -52,12 +52,19 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection> {
 /// Copies the database beside itself; complete or not there, whatever happens in between.
 fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<()> {
     let told = |error: &dyn std::fmt::Display| StoreError::Backup(error.to_string());
-    let backup = path.with_added_extension(format!("schema-{version}"));
-    let partial = path.with_added_extension("partial");
+    let backup = beside(path, &format!(".schema-{version}"));
+    let partial = beside(path, ".partial");
     let _ = std::fs::remove_file(&partial);
     let text = partial.to_str().ok_or_else(|| told(&"its path is not text"))?;
     connection.execute("VACUUM INTO ?1", [text]).map_err(|error| told(&error))?;
     let file = std::fs::File::open(&partial).map_err(|error| told(&error))?;
     file.sync_all().map_err(|error| told(&error))?;
     std::fs::rename(&partial, &backup).map_err(|error| told(&error))
+}
+
+/// The same path with something added at the end.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(suffix);
+    PathBuf::from(text)
 }

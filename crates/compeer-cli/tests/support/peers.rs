@@ -38,6 +38,11 @@ impl Home {
         self.dir.path().join("home")
     }
 
+    /// A directory for temporary files.
+    pub(crate) fn temp(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A command in this home.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_compeer"));
