@@ -15,15 +15,51 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use compeer_proto::session::{Message, RequestId, RequestOptions, SendError};
-use compeer_proto::{Kind, Time};
+use compeer_proto::{Kind, PeerAddr, Time};
 use futures_core::Stream;
-use futures_util::future::BoxFuture;
 
 use crate::link::Link;
+use crate::peer::{Inner, connect};
 use crate::{Clock, ConnectError, RequestError};
 
-/// Finds the connection to ask on.
-pub(crate) type Way = BoxFuture<'static, Result<Arc<Link>, ConnectError>>;
+/// How to find the connection to ask on.
+#[derive(Clone)]
+pub(crate) enum Way {
+    /// The one with a peer, made if need be.
+    Peer(Arc<Inner>, PeerAddr),
+    /// This one.
+    Local(Arc<Link>),
+}
+
+/// How often another connection is looked for when one was closed under a
+/// request that had not left.
+const ATTEMPTS: usize = 5;
+
+impl Way {
+    pub(crate) async fn find(&self) -> Result<Arc<Link>, ConnectError> {
+        match self {
+            Way::Peer(inner, to) => connect::to_peer(inner, to.clone()).await,
+            Way::Local(link) => Ok(link.clone()),
+        }
+    }
+
+    /// Does what `send` does on a connection that takes it. A connection that
+    /// is being closed takes nothing, so nothing is done twice.
+    async fn send<T>(
+        &self,
+        mut send: impl FnMut(&Link, &mut Context<'_>) -> Poll<Result<T, SendError>>,
+    ) -> Result<(T, Arc<Link>), RequestError> {
+        for _ in 0..ATTEMPTS {
+            let link = self.find().await?;
+            match poll_fn(|cx| send(&link, cx)).await {
+                Ok(done) => return Ok((done, link)),
+                Err(SendError::Draining | SendError::NotReady) => {}
+                Err(error) => return Err(RequestError::from_send(error)),
+            }
+        }
+        Err(RequestError::Unreachable(ConnectError::Refused("each connection was closed at once".into())))
+    }
+}
 
 /// A request about to be made.
 #[must_use = "a call does nothing until it is awaited"]
@@ -94,11 +130,11 @@ impl Call {
         let deadline = self.timeout.map(|timeout| self.clock.now() + timeout);
         let until = |deadline: Time| tokio::time::sleep_until(self.clock.instant(deadline));
         let send = async {
-            let link = self.way.await?;
-            let timeout = deadline.map(|deadline| deadline.since(self.clock.now()));
-            let options = RequestOptions { timeout, open: self.open };
-            let id = poll_fn(|cx| link.poll_request(cx, &mut message, options)).await;
-            Ok::<_, RequestError>((id.map_err(RequestError::from_send)?, link))
+            let start = |link: &Link, cx: &mut Context<'_>| {
+                let timeout = deadline.map(|deadline| deadline.since(self.clock.now()));
+                link.poll_request(cx, &mut message, RequestOptions { timeout, open: self.open })
+            };
+            self.way.send(start).await
         };
         let (id, link) = match deadline {
             None => send.await?,
@@ -193,11 +229,5 @@ impl Drop for Replies {
 /// Sends a one-way request.
 pub(crate) async fn notify(way: Way, message: Result<Message, RequestError>) -> Result<(), RequestError> {
     let mut message = Some(message?);
-    let link = way.await?;
-    let sent = poll_fn(|cx| link.poll_notify(cx, &mut message)).await;
-    sent.map_err(|error| match error {
-        // Nothing of it was sent, so this is not half-way.
-        SendError::Draining | SendError::Over => RequestError::Unreachable(ConnectError::Refused("closing".into())),
-        other => RequestError::from_send(other),
-    })
+    way.send(|link, cx| link.poll_notify(cx, &mut message)).await.map(drop)
 }

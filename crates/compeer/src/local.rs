@@ -143,8 +143,7 @@ impl Client {
 
     /// Asks; see [`Peer::request`]. There is no time-out unless one is set.
     pub fn request<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Call {
-        let client = self.clone();
-        let way: Way = Box::pin(async move { Ok(client.0.0.clone()) });
+        let way = Way::Local(self.0.0.clone());
         Call::new(way, self.0.0.clock.clone(), local_message(kind, body), limits::REQUEST_TIMEOUT).no_timeout()
     }
 

@@ -18,7 +18,7 @@ use compeer_proto::{Addr, Kind, PeerAddr, PeerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::call::{self, Call};
+use crate::call::{self, Call, Way};
 use crate::event::Events;
 use crate::handler::{Access, Handler, StreamHandler};
 use crate::link::Link;
@@ -27,7 +27,7 @@ use crate::{ConnectError, Event, RequestError, Stream, Table, limits, lock};
 
 mod accept;
 mod builder;
-mod connect;
+pub(crate) mod connect;
 mod inner;
 mod keep;
 
@@ -247,7 +247,7 @@ impl Peer {
         kind: K,
     ) -> Result<Stream, RequestError> {
         let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
-        let link = self.way(to.into()).await?;
+        let link = self.way(to.into()).find().await?;
         crate::stream::open(&self.0, link, kind).await
     }
 
@@ -258,7 +258,7 @@ impl Peer {
     /// [`ConnectError`].
     pub async fn connect(&self, to: impl Into<Target>) -> Result<Connection, ConnectError> {
         let link = match to.into() {
-            Target::Peer(peer) => self.way(peer).await?,
+            Target::Peer(peer) => self.way(peer).find().await?,
             Target::Addr(addr) => connect::to_addr(&self.0, addr).await?,
         };
         Ok(Connection(link))
@@ -292,8 +292,8 @@ impl Peer {
     /// # Errors
     /// [`RequestError`]; [`RequestError::TimedOut`] after 10 s.
     pub async fn ping(&self, to: impl Into<PeerAddr>) -> Result<Duration, RequestError> {
-        let link = self.way(to.into());
-        let ping = async move { link.await?.ping().await.map_err(|_| RequestError::Disconnected) };
+        let way = self.way(to.into());
+        let ping = async { way.find().await?.ping().await.map_err(|_| RequestError::Disconnected) };
         tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, ping).await.unwrap_or(Err(RequestError::TimedOut))
     }
 
@@ -447,9 +447,8 @@ impl Peer {
         self.0.shutdown().await;
     }
 
-    fn way(&self, to: PeerAddr) -> call::Way {
-        let inner = self.0.clone();
-        Box::pin(async move { connect::to_peer(&inner, to).await })
+    fn way(&self, to: PeerAddr) -> Way {
+        Way::Peer(self.0.clone(), to)
     }
 
     pub(crate) fn tell(&self, event: Event) {

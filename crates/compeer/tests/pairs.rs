@@ -88,7 +88,7 @@ async fn peers_that_call_each_other_at_once_end_with_one_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_over_tls() {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    for _ in 0..50 {
+    for _ in 0..1000 {
         let a = Peer::builder().listen(any).handle("ECHO", echo).spawn().await.unwrap();
         let b = Peer::builder().listen(any).handle("ECHO", echo).spawn().await.unwrap();
         let (to_a, to_b) = (a.request(b.addr(), "ECHO", "a").one(), b.request(a.addr(), "ECHO", "b").one());

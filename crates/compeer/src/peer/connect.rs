@@ -28,16 +28,17 @@ type Dial = Shared<BoxFuture<'static, Result<Arc<Link>, ConnectError>>>;
 #[derive(Default)]
 pub(crate) struct Dialling(Mutex<BTreeMap<PeerId, Dial>>);
 
-/// How often a connection that was lost to its twin is looked for again.
-const ATTEMPTS: usize = 3;
+/// How often it is dialled when what was dialled was lost to its twin and the
+/// twin is gone too.
+const DIALS: usize = 5;
 
 /// The connection with a peer: the one there is, or a new one.
 pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
     if to.id == inner.id {
         return to_oneself(inner).await;
     }
-    let mut last = ConnectError::TimedOut;
-    for _ in 0..ATTEMPTS {
+    let mut dials = 0;
+    loop {
         let changed = inner.links.changed(to.id);
         let mut came = std::pin::pin!(changed.notified());
         came.as_mut().enable();
@@ -50,13 +51,25 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
         if hop.addrs.is_empty() {
             return Err(ConnectError::NoAddress(to.id));
         }
+        if dials > 0 {
+            // The twin that won is on its way here, or about to be.
+            let twin = tokio::time::timeout(limits::NEXT_ADDRESS_AFTER, came.as_mut()).await;
+            if twin.is_ok() {
+                continue;
+            }
+        }
         let dial = shared_dial(inner, PeerAddr::new(to.id, hop.addrs));
         tokio::select! {
             biased;
             () = came => {}
             dialled = dial => match dialled {
                 Ok(link) if link.is_usable() => return Ok(link),
-                Ok(link) => last = refused(inner, &link),
+                Ok(link) => {
+                    dials += 1;
+                    if dials == DIALS {
+                        return Err(refused(inner, &link));
+                    }
+                }
                 Err(error) => {
                     // It may have called us meanwhile.
                     return inner.links.get(to.id).ok_or(error);
@@ -64,7 +77,6 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
             },
         }
     }
-    inner.links.get(to.id).ok_or(last)
 }
 
 fn check_wanted(inner: &Inner, id: PeerId) -> Result<(), ConnectError> {
@@ -88,7 +100,12 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
             return Ok(link);
         }
     }
-    establish(inner, wire, true).await
+    let link = establish(inner, wire, true).await?;
+    if link.is_usable() {
+        return Ok(link);
+    }
+    let again = PeerAddr::new(link.peer, link.addr.clone());
+    to_peer(inner, again).await
 }
 
 /// One dial per peer, whoever waits for it; it goes on when they do not.
@@ -134,29 +151,33 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
 }
 
 /// Runs a link on a wire whose handshake is done, until both have said HELLO.
+/// One that lost to its twin is given too, and is of no use by itself.
 pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Result<Arc<Link>, ConnectError> {
     if dialled {
         check_wanted(inner, wire.peer)?;
     }
     let link = enter(inner, wire, dialled);
-    let mut decided = link.decided.subscribe();
-    let mut closed = link.closed();
-    let decided = tokio::select! {
+    let (mut decided, mut closed) = (link.decided.subscribe(), link.closed());
+    tokio::select! {
         biased;
-        decided = decided.wait_for(Option::is_some) => decided.ok().and_then(|decided| *decided),
-        _ = closed.wait_for(|closed| *closed) => {
-            return inner.links.get(link.peer).ok_or_else(|| refused(inner, &link));
-        }
+        _ = decided.wait_for(Option::is_some) => {}
+        _ = closed.wait_for(|closed| *closed) => {}
         () = tokio::time::sleep(limits::HANDSHAKE_TIMEOUT) => {
             link.goodbye(GoodbyeReason::Protocol, "no HELLO in time");
             return Err(ConnectError::TimedOut);
         }
-    };
-    match decided {
-        Some(Decided::Drains) => Ok(inner.links.get(link.peer).unwrap_or(link)),
-        // One dialled at the same time may have taken its place already.
-        _ if link.over().is_some() => inner.links.get(link.peer).ok_or_else(|| refused(inner, &link)),
-        _ => Ok(link),
+    }
+    if let Some(twin) = inner.links.get(link.peer) {
+        return Ok(twin);
+    }
+    match link.over() {
+        // Lost to its twin, or come about and closed here since: who wants a
+        // live one calls again.
+        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) if link.peer == inner.id => Err(refused(inner, &link)),
+        None
+        | Some(Over::TheySaid(GoodbyeReason::Duplicate, _))
+        | Some(Over::WeSaid(GoodbyeReason::Duplicate | GoodbyeReason::Closed, _)) => Ok(link),
+        Some(_) => Err(refused(inner, &link)),
     }
 }
 
