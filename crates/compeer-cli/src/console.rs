@@ -11,6 +11,7 @@
 use crate::exit::{CommandError, Exit, Outcome};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Something a command has to tell.
@@ -52,12 +53,14 @@ impl Console {
         self.json
     }
 
-    /// Prints a result.
-    pub(crate) fn show(&self, report: &impl Report) {
+    /// Prints a result; whether it was written, or left out because the user wants it left out.
+    pub(crate) fn show(&self, report: &impl Report) -> bool {
         if self.json {
-            self.event(report);
-        } else if !(self.quiet && report.chatty()) {
-            self.text(&report.human());
+            self.event(report)
+        } else if self.quiet && report.chatty() {
+            true
+        } else {
+            self.text(&report.human())
         }
     }
 
@@ -68,9 +71,9 @@ impl Console {
         }
     }
 
-    /// Prints the bytes of a result exactly.
-    pub(crate) fn raw(&self, bytes: &[u8]) {
-        self.write(bytes);
+    /// Prints the bytes of a result exactly; whether they were written.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> bool {
+        self.write(bytes)
     }
 
     /// Prints a remark on standard error.
@@ -100,9 +103,9 @@ impl Console {
     }
 
     /// Prints an event that is for programs only: nothing without `--json`.
-    pub(crate) fn event(&self, event: &impl Serialize) {
+    pub(crate) fn event(&self, event: &impl Serialize) -> bool {
         if !self.json {
-            return;
+            return true;
         }
         match serde_json::to_string(event) {
             Ok(line) => self.text(&line),
@@ -110,22 +113,41 @@ impl Console {
         }
     }
 
-    fn text(&self, line: &str) {
-        self.write(format!("{line}\n").as_bytes());
+    fn text(&self, line: &str) -> bool {
+        self.write(format!("{line}\n").as_bytes())
     }
 
     /// One write and one flush per line, so that lines of several tasks never mix and a pipe sees each at once.
-    fn write(&self, bytes: &[u8]) {
+    fn write(&self, bytes: &[u8]) -> bool {
         let mut out = io::stdout().lock();
-        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
-            self.keep(error);
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Ok(()) => true,
+            Err(error) => self.keep(error),
         }
     }
 
-    fn keep(&self, error: io::Error) {
+    fn keep(&self, error: io::Error) -> bool {
         if error.kind() != io::ErrorKind::BrokenPipe {
             self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
+        false
+    }
+
+    /// Keeps standard output, if it is the file at `log`, from growing without end: beyond `most` bytes its content goes to
+    /// `log` with `.1` at the end, in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or copied; it goes on growing.
+    pub(crate) fn rotate(&self, log: &Path, most: u64) -> io::Result<()> {
+        let out = io::stdout().lock();
+        if std::fs::metadata(log)?.len() <= most {
+            return Ok(());
+        }
+        let mut old = log.as_os_str().to_owned();
+        old.push(".1");
+        std::fs::copy(log, old)?;
+        Ok(rustix::fs::ftruncate(&out, 0)?)
     }
 }
 

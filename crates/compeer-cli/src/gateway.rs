@@ -133,7 +133,11 @@ impl Gateway {
         alone: Settings,
         work: impl AsyncFnOnce(&Gateway) -> Outcome<T>,
     ) -> Outcome<T> {
-        let gateway = Gateway::open(context, alone).await?;
+        let gateway = tokio::select! {
+            biased;
+            () = crate::interrupt::wait() => return Err(CommandError::interrupted()),
+            opened = Gateway::open(context, alone) => opened?,
+        };
         let outcome = tokio::select! {
             biased;
             () = crate::interrupt::wait() => Err(CommandError::interrupted()),

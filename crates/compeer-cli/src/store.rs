@@ -56,6 +56,9 @@ pub(crate) enum StoreError {
     /// The copy made before a migration failed; the database is as it was.
     #[error("peer.db cannot be backed up before its migration: {0}")]
     Backup(String),
+    /// The file cannot be opened.
+    #[error("peer.db cannot be opened: {0}")]
+    File(String),
     /// SQLite's own word.
     #[error("peer.db: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -171,3 +171,32 @@ fn a_home_with_a_long_path_works() {
     let ended = support::Ended::from(status.env("COMPEER_HOME", &long).output().unwrap()).code(0);
     assert!(ended.err.starts_with("through the running peer"), "{}", ended.err);
 }
+
+#[test]
+fn what_cannot_be_printed_is_not_acknowledged() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let up = alice.up(&[]);
+    let address = up.address.clone();
+    let up = up.deaf();
+    // The reader goes away when it has read one more line.
+    let refused = (0..50).any(|_| {
+        let ended = bob.run(&["say", &address, "hello"]);
+        ended.code == Some(1) && ended.err.contains("not shown")
+    });
+    assert!(refused);
+    drop(up);
+}
+
+#[test]
+fn the_log_of_a_background_peer_is_bounded() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    alice.run(&["up", "--detach", "--listen", "127.0.0.1:0"]).code(0);
+    let status = alice.run(&["status", "--json"]).code(0).events();
+    let address = status[0]["listening"][0].as_str().unwrap();
+    let line = "x".repeat(60_000);
+    let lines: String = (0..40).map(|_| line.clone() + "\n").collect();
+    bob.pipe(&["chat", address], &lines).code(0);
+    alice.run(&["down"]).code(0);
+    let size = |name: &str| std::fs::metadata(alice.path().join(name)).unwrap().len();
+    assert!(size("up.log") < 1_200_000 && size("up.log.1") < 1_200_000);
+}

@@ -60,9 +60,13 @@ impl Call {
             let _ = answers.send(call::KIND, body.clone()).await;
             answers.finish();
             while let Some((kind, body)) = next(&mut answers).await? {
-                match self.raw && !context.console.json() {
+                let written = match self.raw && !context.console.json() {
                     true => context.console.raw(&body),
                     false => context.console.show(&Reply::new(kind, &body)),
+                };
+                // Nobody reads any more: leaving cancels what is left of the request.
+                if !written {
+                    break;
                 }
             }
             Ok(())

@@ -101,7 +101,7 @@ impl Up {
         };
         let lock = become_the_peer(context, &home).await?;
         let node = Node::start(&home, self.settings()?).await?;
-        let screen = Screen::new(context.console.clone(), &node);
+        let screen = Screen::new(context.console.clone(), &node, self.detached.then(|| home.log_path()));
         let hold = Hold::start(&home, lock, node.clone())?;
         context.console.show(&Started::new(status::of(&node)?));
         let screen = screen.start();

@@ -53,14 +53,13 @@ fn everywhere(port: u16) -> [SocketAddr; 2] {
 
 /// Starts the peer with its handlers, on a port as described above.
 pub(super) async fn spawn(state: &Arc<State>, identity: Identity, settings: &Settings) -> Outcome<Peer> {
-    let seed = identity.seed();
-    let again = || Identity::from_seed(&seed);
+    let again = || identity.clone();
     match &settings.listening {
         Listening::Nowhere => {
-            spawn_at(state, identity, settings, Vec::new()).await.map_err(|error| cannot(&error))
+            spawn_at(state, again(), settings, Vec::new()).await.map_err(|error| cannot(&error))
         }
         Listening::At(addrs) => {
-            spawn_at(state, identity, settings, addrs.clone()).await.map_err(|error| match taken(&error) {
+            spawn_at(state, again(), settings, addrs.clone()).await.map_err(|error| match taken(&error) {
                 true => cannot(&error).hint("another program listens there; choose another with --listen"),
                 false => cannot(&error),
             })

@@ -40,6 +40,9 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             let after_ms = after.as_millis() as u64;
             NodeEvent::Retrying { peer: Some(peer), name: state.shown_name(peer, None), after_ms, reason }
         }
+        Event::WrongKey { expected, proven, .. } if !state.retrying(expected, &proven.to_string()) => {
+            return None;
+        }
         Event::WrongKey { addr, expected, proven } => {
             NodeEvent::WrongKey { expected, found: proven, addr: addr.to_string() }
         }

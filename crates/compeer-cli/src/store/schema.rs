@@ -6,6 +6,8 @@
 
 use super::{Result, StoreError};
 use rusqlite::Connection;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The steps, oldest first.
@@ -25,6 +27,10 @@ pub(super) const MIGRATIONS: &[&str] = &["
 
 /// Opens a database and brings it to the newest schema.
 pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection> {
+    // It names the user's acquaintances: for the user alone, whatever the directory is. SQLite gives its other files
+    // the same permissions.
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    file.map_err(|error| StoreError::File(error.to_string()))?;
     let mut connection = Connection::open(path)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = migrations.len() as i64;

@@ -158,7 +158,7 @@ impl From<Output> for Ended {
 /// A process that runs on.
 pub(crate) struct Running {
     child: Child,
-    lines: Receiver<String>,
+    lines: Option<Receiver<String>>,
     errors: Receiver<String>,
     seen: Vec<String>,
     /// Its standard input, until taken.
@@ -175,13 +175,13 @@ impl Running {
         let lines = read(child.stdout.take().unwrap());
         let errors = read(child.stderr.take().unwrap());
         let stdin = child.stdin.take();
-        Running { child, lines, errors, seen: Vec::new(), stdin, address: String::new() }
+        Running { child, lines: Some(lines), errors, seen: Vec::new(), stdin, address: String::new() }
     }
 
     /// Waits for a line of standard output that contains `part`.
     #[track_caller]
     pub(crate) fn sees(&mut self, part: &str) -> String {
-        let line = await_line(&self.lines, &mut self.seen, part);
+        let line = await_line(self.lines.as_ref().unwrap(), &mut self.seen, part);
         line.unwrap_or_else(|| {
             let errors: Vec<_> = self.errors.try_iter().collect();
             panic!("no line with {part:?}\nstdout: {:#?}\nstderr: {errors:#?}", self.seen)
@@ -218,6 +218,12 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Closes the reading end of its output, once one more line has come.
+    pub(crate) fn deaf(mut self) -> Running {
+        self.lines = None;
+        self
+    }
+
     /// Types a line.
     pub(crate) fn types(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
@@ -228,7 +234,8 @@ impl Running {
     pub(crate) fn succeeds(mut self) {
         drop(self.stdin.take());
         let code = wait(&mut self.child);
-        let (out, err): (Vec<_>, Vec<_>) = (self.lines.iter().collect(), self.errors.iter().collect());
+        let (out, err): (Vec<_>, Vec<_>) =
+            (self.lines.iter().flatten().collect(), self.errors.iter().collect());
         assert_eq!(code, Some(0), "\nstdout: {out:#?}\nstderr: {err:#?}");
     }
 
@@ -238,7 +245,7 @@ impl Running {
         drop(self.stdin.take());
         let code = wait(&mut self.child);
         let mut seen = std::mem::take(&mut self.seen);
-        seen.extend(self.lines.iter());
+        seen.extend(self.lines.iter().flatten());
         (code, seen)
     }
 }

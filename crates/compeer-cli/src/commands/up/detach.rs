@@ -23,8 +23,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
     let home = context.home()?;
     // Given back at once: this is to find another `up` now, with a better error than the log's.
     drop(become_the_peer(context, &home).await?);
-    let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(home.log_path());
-    let mut child = log
+    let mut child = open_log(&home)
         .and_then(|log| spawn(&log))
         .map_err(|error| CommandError::failed(format!("cannot start in the background: {error}")))?;
     tokio::select! {
@@ -35,6 +34,13 @@ pub(super) async fn run(context: &Context) -> Outcome {
         }
         outcome = ready(context, &home, &mut child) => outcome,
     }
+}
+
+/// The empty log. Written at its end always, so that it can be cut short while it is written.
+fn open_log(home: &Home) -> std::io::Result<File> {
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(home.log_path())?;
+    log.set_len(0)?;
+    Ok(log)
 }
 
 fn spawn(log: &File) -> std::io::Result<Child> {
