@@ -182,9 +182,10 @@ async fn become_the_peer(context: &Context, home: &Home) -> Outcome<Lock> {
 /// What `up` prints when it is ready.
 #[derive(Serialize)]
 struct Started {
-    line: Option<String>,
     #[serde(flatten)]
     status: NodeStatus,
+    /// What to type on the other machine.
+    line: Option<String>,
 }
 
 impl Started {

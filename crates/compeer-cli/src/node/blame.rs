@@ -4,7 +4,7 @@
 //! answered, 1 for all that the other side decided.
 
 use crate::exit::CommandError;
-use compeer::{ConnectError, RequestError, text};
+use compeer::{Addr, ConnectError, RequestError, text};
 
 /// Why a peer could not be reached. `who` is what the user typed.
 pub(crate) fn connect(who: &str, error: &ConnectError) -> CommandError {
@@ -20,7 +20,24 @@ pub(crate) fn connect(who: &str, error: &ConnectError) -> CommandError {
         ConnectError::Blocked(_) => {
             CommandError::failed(format!("{who} is blocked")).hint(format!("compeer block {who} --off"))
         }
+        ConnectError::Unreachable(tried) => {
+            CommandError::unreachable(format!("cannot reach {who}: {}", reasons(who, tried)))
+                .hint("is `compeer up` running there, and the address right?")
+        }
         error => CommandError::unreachable(format!("cannot reach {who}: {error}")),
+    }
+}
+
+/// What was tried and how it went, without what the reader knows already.
+fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
+    let plain = |reason: &str| reason.split(" (os error").next().unwrap_or_default().to_string();
+    match tried {
+        [(addr, reason)] if addr.to_string() == who || addr.host() == who => plain(reason),
+        _ => {
+            let each: Vec<_> =
+                tried.iter().map(|(addr, reason)| format!("{addr} ({})", plain(reason))).collect();
+            each.join(", ")
+        }
     }
 }
 
