@@ -105,7 +105,7 @@ pub(crate) fn honest(bytes: &[u8]) {
 impl World {
     fn new(choices: &mut Choices<'_>) -> Self {
         let now = Time::from_micros(1_000_000);
-        let limit = choices.of(&[limits::PROCESS_BUDGET, 2 << 20, 3 << 20]);
+        let limit = choices.of(&[limits::PROCESS_BUDGET, 2 << 20, 300 << 10, 40 << 10]);
         let offers = [0, 1].map(|_| PeerLimits {
             max_requests: choices.of(&[1024, 1, 2, 5]),
             max_body: choices.of(&[limits::MAX_BODY, limits::MIN_WINDOW, 20_000]),

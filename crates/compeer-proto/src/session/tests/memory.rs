@@ -169,6 +169,27 @@ fn unread_large_replies_stop_further_ones_and_cancel_frees_them() {
     pair.assert_quiet();
 }
 
+/// A waiting reply whose window opens again needs its claim no more, and is counted all the same.
+#[test]
+fn credit_that_comes_back_may_do_what_a_claim_waited_for() {
+    let a = Config { budget: budget(MIB), ..config(Role::Dialer) };
+    let mut pair = Pair::with(a, config(Role::Acceptor));
+    let [unread, id] = [pair.ask(b""), pair.ask(b"")];
+    pair.settle();
+    pair.b.session.reply(unread, message(&body(MIB))).unwrap();
+    for _ in 0..2 {
+        pair.settle();
+        pair.b.session.reply(id, message(&body(40_000))).unwrap();
+    }
+    pair.settle();
+    let come = replies(&pair.a.take());
+    assert_eq!((come.len(), pair.a.session.claims.len()), (2, 1));
+    pair.a.session.consumed(id, &come[1]);
+    pair.settle();
+    assert_eq!((replies(&pair.a.take()).len(), pair.a.session.claims.len()), (1, 0));
+    assert_eq!(pair.a.session.held as usize, MIB + 68 + 40_000 + 68);
+}
+
 #[test]
 fn a_claim_hears_of_room_that_another_session_left() {
     let shared = budget(3 * MIB);

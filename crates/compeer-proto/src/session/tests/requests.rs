@@ -169,6 +169,25 @@ fn what_is_blocked_hears_writable_also_when_nothing_more_can_be_said() {
 }
 
 #[test]
+fn who_ended_a_request_hears_no_more_of_it_but_that_it_need_not_wait() {
+    let mut pair = Pair::new();
+    let id = pair.ask_open(b"");
+    pair.settle();
+    pair.b.take();
+    let large = message(&body(500_000));
+    pair.b.session.reply(id, large.clone()).unwrap();
+    assert_eq!(pair.b.session.reply(id, large), Err(SendError::Blocked));
+    pair.b.session.end(id, Outcome::Done);
+    pair.a.session.send(id, message(&body(100_000))).unwrap();
+    pair.a.session.finish(id);
+    pair.deliver(true);
+    pair.a.session.cancel(id, pair.now);
+    pair.settle();
+    assert_eq!(pair.b.take(), [Event::Writable { id }]);
+    pair.assert_quiet();
+}
+
+#[test]
 fn a_request_cancelled_before_it_left_is_never_heard_of() {
     let mut pair = Pair::new();
     // The outbox is full, so that the second has no turn.
