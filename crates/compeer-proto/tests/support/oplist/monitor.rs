@@ -24,6 +24,7 @@ pub(crate) struct Monitor {
     /// Bytes that an unfinished message still lacks.
     unfinished: BTreeMap<(usize, u64), u64>,
     one_way: Ids,
+    given_up: Ids,
     live: [Ids; 2],
 }
 
@@ -41,6 +42,7 @@ impl Monitor {
             one_way_credit,
             unfinished: BTreeMap::new(),
             one_way: Ids::new(),
+            given_up: Ids::new(),
             live: Default::default(),
         }
     }
@@ -112,6 +114,7 @@ impl Monitor {
             Frame::Cancel { id } => {
                 assert!(id <= self.last_id[from] && id % 2 == from as u64);
                 self.unfinished.remove(&(from, id));
+                self.given_up.insert(id);
             }
             Frame::End { id, .. } => {
                 assert!(self.live[1 - from].remove(&id), "END comes once");
@@ -120,7 +123,12 @@ impl Monitor {
             Frame::Credit { id: 0, bytes } => self.one_way_credit[1 - from] += u64::from(bytes),
             Frame::Credit { id, bytes } => {
                 assert!(bytes > 0);
-                *self.credit.get_mut(&(1 - from, id)).expect("credit for a request") += u64::from(bytes);
+                let credit = self.credit.get_mut(&(1 - from, id)).expect("credit for a request");
+                *credit += u64::from(bytes);
+                // What was lent for a large message is paid back, so windows never grow.
+                let lent = self.unfinished.get(&(1 - from, id)).copied().unwrap_or(0);
+                let within = *credit <= u64::from(self.offers[from].window) + lent;
+                assert!(within || self.given_up.contains(&id), "more credit than the window");
             }
             Frame::Drain => assert!(!std::mem::replace(&mut self.drained[from], true)),
             Frame::Goodbye { .. } => panic!("nobody says goodbye here"),
