@@ -88,6 +88,7 @@ impl Node {
         let id = identity.peer_id();
         let state = Arc::new(State::new(home, store, settings.role, id, name)?);
         let peer = listen::spawn(&state, identity, &settings).await?;
+        let events = peer.events();
         let node = Node { peer, state };
         for known in node.state.store.peers()? {
             if known.blocked {
@@ -97,7 +98,7 @@ impl Node {
                 node.peer.know(known.id);
             }
         }
-        tokio::spawn(watch::run(node.clone()));
+        tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;
         }

@@ -60,9 +60,13 @@ impl Report for NodeEvent {
                 format!("* {name} asks to be paired; if you know who that is, type:  compeer pair {peer}")
             }
             NodeEvent::PairedBack { name, .. } => format!("* {name} has paired with you too"),
-            NodeEvent::Retrying { name, after_ms, reason, .. } => {
-                let after = duration::show(Duration::from_millis(*after_ms));
-                format!("* {name}: {}; next try in {after}", text::escape(reason))
+            NodeEvent::Retrying { peer, name, after_ms, reason } => {
+                let (reason, after) = (text::escape(reason), duration::show(Duration::from_millis(*after_ms)));
+                match peer {
+                    Some(_) => format!("* {name}: {reason}; next try in {after}"),
+                    // The reason names the address already.
+                    None => format!("* {reason}; next try in {after}"),
+                }
             }
             NodeEvent::WrongKey { expected, found, addr } => format!(
                 "* refused: another key answers at {addr}\n*   expected {expected}\n*   found    {found}"

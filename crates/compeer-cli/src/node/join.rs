@@ -11,7 +11,7 @@ use compeer::PeerAddr;
 use std::time::Duration;
 
 /// First and longest pause between two tries of an address whose peer is not known yet.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Node {
     /// Keeps connections with all paired peers.
@@ -48,6 +48,7 @@ impl Node {
 
     async fn find(self, typed: String) {
         let mut pause = PAUSES.0;
+        let mut told = String::new();
         loop {
             match self.reach(&typed).await {
                 Ok(reached) => {
@@ -57,13 +58,13 @@ impl Node {
                     return;
                 }
                 Err(error) if error.exit == Exit::Unreachable => {
-                    let after_ms = pause.as_millis() as u64;
-                    self.state.feed.tell(NodeEvent::Retrying {
-                        peer: None,
-                        name: typed.clone(),
-                        after_ms,
-                        reason: error.message,
-                    });
+                    // It is tried for as long as it takes; one line says why, until the reason changes.
+                    if told != error.message {
+                        told = error.message.clone();
+                        let (name, after_ms) = (typed.clone(), pause.as_millis() as u64);
+                        let reason = error.message;
+                        self.state.feed.tell(NodeEvent::Retrying { peer: None, name, after_ms, reason });
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }

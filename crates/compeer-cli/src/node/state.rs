@@ -4,7 +4,7 @@
 //! Locks are held for the length of one look-up and never across an await.
 
 use super::Role;
-use super::feed::Feed;
+use super::feed::{Delivery, Feed};
 use crate::exit::Outcome;
 use crate::home::Home;
 use crate::names::Names;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Pairing requests held at a time. A guess: more than a person would answer.
 pub(crate) const MAX_PENDING: usize = 16;
@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) home: PathBuf,
     pub(crate) since: Instant,
+    /// What happens from the very beginning, for the screen of `up`.
+    first_reader: Mutex<Option<mpsc::Receiver<Delivery>>>,
     /// Becomes true when somebody asks the node to stop.
     pub(crate) stop: watch::Sender<bool>,
     names: Mutex<Names>,
@@ -48,9 +50,12 @@ impl State {
     pub(crate) fn new(home: &Home, store: Store, role: Role, id: PeerId, name: String) -> Outcome<State> {
         let petnames = store.peers()?.into_iter().filter_map(|known| Some((known.id, known.petname?)));
         let names = Names::new(petnames.collect::<BTreeMap<_, _>>());
+        let feed = Feed::default();
+        let first_reader = Mutex::new((role == Role::Up).then(|| feed.read(None)));
         Ok(State {
             store,
-            feed: Feed::default(),
+            feed,
+            first_reader,
             role,
             id,
             name,
@@ -64,6 +69,11 @@ impl State {
             first_contacts: Mutex::default(),
             taken_port: AtomicU16::new(0),
         })
+    }
+
+    /// The reader of everything that has happened since the beginning, once.
+    pub(crate) fn first_reader(&self) -> mpsc::Receiver<Delivery> {
+        lock(&self.first_reader).take().unwrap_or_else(|| self.feed.read(None))
     }
 
     /// Held while an address is dialled, so that only one command meets a stranger there.

@@ -7,11 +7,10 @@ use super::Node;
 use super::event::NodeEvent;
 use super::state::wall_seconds;
 use crate::store::StoreError;
-use compeer::{Event, PeerAddr, PeerId};
+use compeer::{Event, Events, PeerAddr, PeerId};
 
 /// Runs until the peer is shut down.
-pub(super) async fn run(node: Node) {
-    let mut events = node.peer.events();
+pub(super) async fn run(node: Node, mut events: Events) {
     while let Some(event) = events.recv().await {
         if let Some(event) = translate(&node, event) {
             node.state.feed.tell(event);

@@ -34,9 +34,9 @@ pub(super) struct Showing {
 }
 
 impl Screen {
-    /// Begins to collect what happens at a node.
+    /// Takes what happens at a node, from its beginning on.
     pub(super) fn new(console: Arc<Console>, node: &Node, log: Option<PathBuf>) -> Screen {
-        Screen { console, events: node.state.feed.read(None), log }
+        Screen { console, events: node.state.first_reader(), log }
     }
 
     /// Begins to print.
