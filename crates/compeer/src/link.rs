@@ -273,7 +273,7 @@ impl Link {
                 let waker = cx.waker().clone();
                 if reply {
                     if let Some(served) = state.served.get_mut(&id) {
-                        served.writer = Some(waker);
+                        served.writers.push(waker);
                     }
                 } else if let Some(call) = state.calls.get_mut(&id) {
                     call.writer = Some(waker);

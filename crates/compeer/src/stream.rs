@@ -18,6 +18,8 @@ use std::task::{Context, Poll};
 use compeer_proto::opening::{self, Answer, Opening};
 use compeer_proto::{Kind, PeerId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
 use tokio::sync::oneshot;
 
 use crate::link::Link;
@@ -32,7 +34,9 @@ use crate::{ConnectError, RequestError, limits, lock};
 pub struct Stream {
     io: Box<dyn ByteStream>,
     kind: Kind,
-    death: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// One each for reading and writing: the halves may be in two tasks.
+    deaths: [Fuse<BoxFuture<'static, ()>>; 2],
+    dead: bool,
     place: Place,
 }
 
@@ -55,11 +59,12 @@ impl Drop for Place {
 
 impl Stream {
     fn new(io: Box<dyn ByteStream>, kind: Kind, place: Place) -> Self {
-        let mut closed = place.0.closed();
-        let death = Box::pin(async move {
-            let _ = closed.wait_for(|closed| *closed).await;
+        let deaths = [(); 2].map(|()| {
+            let mut closed = place.0.closed();
+            let death: BoxFuture<'static, ()> = Box::pin(async move { drop(closed.wait_for(|closed| *closed).await) });
+            death.fuse()
         });
-        Stream { io, kind, death, place }
+        Stream { io, kind, deaths, dead: false, place }
     }
 
     /// Who is at the other end, proven.
@@ -72,15 +77,19 @@ impl Stream {
         self.kind
     }
 
-    fn poll_death(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.death.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::ConnectionAborted, "the session ended"))
+    fn poll_death(&mut self, half: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.dead = self.dead || Pin::new(&mut self.deaths[half]).poll(cx).is_ready();
+        if !self.dead {
+            return Poll::Pending;
+        }
+        Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, "the session ended"))
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Pending => self.poll_death(cx).map(Err),
+            Poll::Pending => self.poll_death(0, cx).map(Err),
             ready => ready,
         }
     }
@@ -89,14 +98,14 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(cx, bytes) {
-            Poll::Pending => self.poll_death(cx).map(Err),
+            Poll::Pending => self.poll_death(1, cx).map(Err),
             ready => ready,
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Pending => self.poll_death(cx).map(Err),
+            Poll::Pending => self.poll_death(1, cx).map(Err),
             ready => ready,
         }
     }

@@ -35,7 +35,8 @@ pub(super) struct Served {
     pub(super) messages: VecDeque<Message>,
     pub(super) finished: bool,
     pub(super) reader: Option<Waker>,
-    pub(super) writer: Option<Waker>,
+    /// Clones of a responder may wait side by side.
+    pub(super) writers: Vec<Waker>,
     pub(super) task: Option<AbortHandle>,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) broken: Option<Over>,
     /// The driver runs handlers and will flush when it is back.
     pub(super) dispatching: bool,
+    /// What was written may still stand in the stream's own buffer.
+    pub(super) unflushed: bool,
 }
 
 impl State {
@@ -74,6 +77,7 @@ impl State {
             over: None,
             broken: None,
             dispatching: false,
+            unflushed: false,
         }
     }
 
@@ -127,8 +131,7 @@ impl State {
 
     /// Writes what there is to write; `Ready` when all of it is out.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let State { session, io: Some(io), .. } = self else { return Poll::Ready(Ok(())) };
-        let mut wrote = false;
+        let State { session, io: Some(io), unflushed, .. } = self else { return Poll::Ready(Ok(())) };
         loop {
             let wire = session.transmit();
             if wire.is_empty() {
@@ -139,9 +142,13 @@ impl State {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             session.advance(n);
-            wrote = true;
+            *unflushed = true;
         }
-        if wrote { Pin::new(io).poll_flush(cx) } else { Poll::Ready(Ok(())) }
+        if *unflushed {
+            std::task::ready!(Pin::new(io).poll_flush(cx))?;
+            *unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Hands the session's events to those who wait; keeps the others.
@@ -174,8 +181,8 @@ impl State {
                 }
                 Event::Writable { id } => {
                     let call = self.calls.get_mut(&id).and_then(|call| call.writer.take());
-                    let served = self.served.get_mut(&id).and_then(|served| served.writer.take());
-                    call.into_iter().chain(served).for_each(Waker::wake);
+                    let served = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.writers));
+                    call.into_iter().chain(served.into_iter().flatten()).for_each(Waker::wake);
                 }
                 Event::Room => self.waiting.drain(..).for_each(Waker::wake),
                 Event::Pong { rtt } => {
@@ -200,7 +207,7 @@ impl State {
         if let Some(task) = served.task {
             task.abort();
         }
-        served.reader.into_iter().chain(served.writer).for_each(Waker::wake);
+        served.reader.into_iter().chain(served.writers).for_each(Waker::wake);
     }
 
     /// Ends everything that waits on this link.
