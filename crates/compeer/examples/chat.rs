@@ -16,7 +16,6 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::thread;
 
 use compeer::{Failure, Peer, Request, Ticket, text};
@@ -51,8 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         [name, ticket] => (name, Some(ticket)),
         _ => return Err("usage: chat NAME [TICKET]".into()),
     };
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0)); // 0.0.0.0 for other machines
-    let peer = Peer::builder().listen(listen).name(name).handle("CHAT", show).spawn().await?;
+    // 0.0.0.0:0 to be reached from other machines.
+    let peer = Peer::builder().listen("127.0.0.1:0").name(name).handle("CHAT", show).spawn().await?;
     println!("ticket: {}", Ticket::from(peer.addr()));
     if let Some(ticket) = friend {
         let Ticket::Peer(friend) = ticket.parse()? else { return Err("a peer's ticket is needed".into()) };

@@ -18,7 +18,6 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
-use std::net::SocketAddr;
 
 use compeer::{Failure, Peer, Request, Ticket, text};
 
@@ -30,7 +29,7 @@ async fn echo(request: Request) -> Result<String, Failure> {
     Ok(format!("{caller}, you said: {}", request.text()))
 }
 
-async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
     let peer = Peer::builder().listen(listen).handle("ECHO", echo).spawn().await?;
     println!("ticket: {}", Ticket::from(peer.addr()));
     peer.run().await; // until ctrl-c
@@ -52,8 +51,8 @@ async fn ask(ticket: &str, words: &str) -> Result<(), Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => serve(([127, 0, 0, 1], 0).into()).await,
-        ["serve", addr] => serve(addr.parse()?).await,
+        ["serve"] => serve("127.0.0.1:0").await, // port 0: any free one
+        ["serve", addr] => serve(addr).await,
         ["ask", ticket, words] => ask(ticket, words).await,
         _ => Err("usage: echo serve [ADDR:PORT] | echo ask TICKET WORDS".into()),
     }

@@ -13,7 +13,7 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::{error::Error, future::ready, net::SocketAddr, time::Duration};
+use std::{error::Error, future::ready, time::Duration};
 
 use compeer::{Event, Failure, Hop, Peer, PeerAddr, PeerId, Request, Ticket, check_live_peers, text};
 
@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [name, rest @ ..] = &args[..] else { return Err("usage: framework NAME [TICKET [ID KIND]]".into()) };
     let name = name.clone();
     let peer = Peer::builder()
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0))) // 0.0.0.0 for other machines
+        .listen("127.0.0.1:0") // 0.0.0.0:0 to be reached from other machines
         .max_peers(4)
         .handle("NAME", move |_: Request| ready(Ok(name.clone())))
         .handle("JOIN", join)

@@ -15,7 +15,6 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
-use std::net::SocketAddr;
 
 use compeer::{Failure, Peer, PeerId, Request, Ticket, text};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -53,7 +52,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let room = Room(broadcast::Sender::new(256));
     let same = room.clone();
     let peer = Peer::builder()
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0))) // 0.0.0.0 for other machines
+        .listen("127.0.0.1:0") // 0.0.0.0:0 to be reached from other machines
         .handle("JOIN", move |request| room.clone().join(request))
         .handle("SAY", move |request| same.clone().say(request))
         .spawn()
