@@ -36,8 +36,7 @@ netns:
 
 # Every command of the README.
 readme:
-    cargo build --release
-    tests/readme.sh target/release/compeer
+    tests/readme.sh
 
 # All checks, as on a clean clone.
 ci:

@@ -167,4 +167,6 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod pages {
     #[doc = include_str!("../../../docs/from-btpeer.md")]
     mod from_btpeer {}
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
 }
