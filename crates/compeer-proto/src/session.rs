@@ -292,6 +292,11 @@ impl Session {
         self.exchanges.is_empty() && self.oneway.is_idle() && self.out.is_empty()
     }
 
+    /// There is something to [`transmit`](Self::transmit).
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Either side has said that it starts no more requests here.
     pub fn is_draining(&self) -> bool {
         self.drain.wanted || self.drain.received

@@ -141,8 +141,9 @@ impl Link {
             let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // A timer that is early only costs a turn; moving it at every
             // request would cost more.
-            if sleep.is_elapsed() || sleep.deadline() > deadline {
+            if sleep.is_elapsed() || sleep.deadline() > deadline || state.alarm == Time::ZERO {
                 sleep.as_mut().reset(deadline);
+                state.alarm = due;
             }
             std::task::ready!(sleep.as_mut().poll(cx));
         }

@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) dispatching: bool,
     /// What was written may still stand in the stream's own buffer.
     pub(super) unflushed: bool,
+    /// When the driver's timer wakes it.
+    pub(super) alarm: Time,
 }
 
 impl State {
@@ -77,6 +79,7 @@ impl State {
             over: None,
             broken: None,
             dispatching: false,
+            alarm: Time::ZERO,
             unflushed: false,
         }
     }
@@ -116,17 +119,26 @@ impl State {
         if self.dispatching {
             return;
         }
-        let Some(driver) = self.driver.clone() else { return };
+        let Some(driver) = self.driver.take() else { return };
+        let mut failed = false;
         if write_here && self.events.is_empty() {
-            // A failed write is found by the driver's own.
-            if let Poll::Ready(Ok(())) = self.flush(&mut Context::from_waker(&driver)) {
-                self.absorb();
-                if self.events.is_empty() {
-                    return;
-                }
-            }
+            failed = matches!(self.flush(&mut Context::from_waker(&driver)), Poll::Ready(Err(_)));
+            self.absorb();
         }
-        driver.wake();
+        // A failed write is found by the driver's own.
+        if failed || self.needs_driver() {
+            driver.wake_by_ref();
+        }
+        self.driver = Some(driver);
+    }
+
+    /// There is something that only the driver does. Waking it for nothing
+    /// would cost a turn, and that at every reply that is read.
+    fn needs_driver(&self) -> bool {
+        self.session.has_output()
+            || !self.events.is_empty()
+            || self.closing.is_some()
+            || self.session.next_timeout() < self.alarm
     }
 
     /// Writes what there is to write; `Ready` when all of it is out.
