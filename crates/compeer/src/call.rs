@@ -36,6 +36,14 @@ pub(crate) enum Way {
 const ATTEMPTS: usize = 5;
 
 impl Way {
+    /// The connection there is. It may be about to close.
+    fn here(&self) -> Option<Arc<Link>> {
+        match self {
+            Way::Peer(inner, to) => inner.links.latest(to.id),
+            Way::Local(link) => Some(link.clone()),
+        }
+    }
+
     pub(crate) async fn find(&self) -> Result<Arc<Link>, ConnectError> {
         match self {
             Way::Peer(inner, to) => connect::to_peer(inner, to.clone()).await,
@@ -100,7 +108,7 @@ impl Call {
     /// # Errors
     /// [`RequestError`], when the request could not be sent.
     pub async fn replies(self) -> Result<Replies, RequestError> {
-        self.await
+        self.start().await
     }
 
     /// The first reply.
@@ -108,7 +116,7 @@ impl Call {
     /// # Errors
     /// [`RequestError`]; [`RequestError::NoReply`] when there is none.
     pub async fn one(self) -> Result<Message, RequestError> {
-        self.await?.next().await.unwrap_or(Err(RequestError::NoReply))
+        self.start().await?.next().await.unwrap_or(Err(RequestError::NoReply))
     }
 
     /// All replies.
@@ -117,7 +125,7 @@ impl Call {
     /// [`RequestError`]; the replies before an error are lost. Read
     /// [`Replies`] one by one to keep them.
     pub async fn all(self) -> Result<Vec<Message>, RequestError> {
-        let mut replies = self.await?;
+        let mut replies = self.start().await?;
         let mut all = Vec::new();
         while let Some(reply) = replies.next().await {
             all.push(reply?);
@@ -126,26 +134,45 @@ impl Call {
     }
 
     async fn start(self) -> Result<Replies, RequestError> {
-        let mut message = Some(self.message?);
-        let deadline = self.timeout.map(|timeout| self.clock.now() + timeout);
-        let until = |deadline: Time| tokio::time::sleep_until(self.clock.instant(deadline));
-        let send = async {
-            let start = |link: &Link, cx: &mut Context<'_>| {
-                let timeout = deadline.map(|deadline| deadline.since(self.clock.now()));
-                link.poll_request(cx, &mut message, RequestOptions { timeout, open: self.open })
-            };
-            self.way.send(start).await
-        };
-        let (id, link) = match deadline {
-            None => send.await?,
-            Some(deadline) => tokio::select! {
-                biased;
-                sent = send => sent?,
-                () = until(deadline) => return Err(RequestError::TimedOut),
-            },
-        };
-        Ok(Replies { link, id: Some(id), open: self.open })
+        let Call { way, clock, message, timeout, open } = self;
+        let message = message?;
+        let now = clock.now();
+        // Nearly all requests leave at once and need neither a timer nor a
+        // place among those who wait.
+        if let Some(link) = way.here() {
+            match link.request(&message, RequestOptions { timeout, open }, now) {
+                Ok(id) => return Ok(Replies { link, id: Some(id), open }),
+                Err(SendError::Blocked | SendError::Draining | SendError::NotReady) => {}
+                Err(error) => return Err(RequestError::from_send(error)),
+            }
+        }
+        let deadline = timeout.map(|timeout| now + timeout);
+        Box::pin(wait_and_start(way, clock, message, deadline, open)).await
     }
+}
+
+/// Starts a request that has to wait for a connection, or for room on it.
+async fn wait_and_start(
+    way: Way,
+    clock: Clock,
+    message: Message,
+    deadline: Option<Time>,
+    open: bool,
+) -> Result<Replies, RequestError> {
+    let until = |deadline: Time| tokio::time::sleep_until(clock.instant(deadline));
+    let send = way.send(|link, cx| {
+        let timeout = deadline.map(|deadline| deadline.since(clock.now()));
+        link.poll_request(cx, &message, RequestOptions { timeout, open })
+    });
+    let (id, link) = match deadline {
+        None => send.await?,
+        Some(deadline) => tokio::select! {
+            biased;
+            sent = send => sent?,
+            () = until(deadline) => return Err(RequestError::TimedOut),
+        },
+    };
+    Ok(Replies { link, id: Some(id), open })
 }
 
 impl IntoFuture for Call {
@@ -228,6 +255,13 @@ impl Drop for Replies {
 
 /// Sends a one-way request.
 pub(crate) async fn notify(way: Way, message: Result<Message, RequestError>) -> Result<(), RequestError> {
-    let mut message = Some(message?);
-    way.send(|link, cx| link.poll_notify(cx, &mut message)).await.map(drop)
+    let message = message?;
+    if let Some(link) = way.here() {
+        match link.notify(&message) {
+            Ok(()) => return Ok(()),
+            Err(SendError::Blocked | SendError::Draining | SendError::NotReady) => {}
+            Err(error) => return Err(RequestError::from_send(error)),
+        }
+    }
+    Box::pin(way.send(|link, cx| link.poll_notify(cx, &message))).await.map(drop)
 }

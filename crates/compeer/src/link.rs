@@ -29,7 +29,7 @@ use crate::{Clock, lock};
 pub(crate) mod driver;
 mod state;
 
-use state::{Call, State};
+use state::State;
 
 /// Why a link is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,61 +168,51 @@ impl Link {
         self.used.store(now.as_micros(), Ordering::Relaxed);
     }
 
+    /// Starts a request if the peer has room for one more.
+    pub(crate) fn request(
+        &self,
+        message: &Message,
+        options: RequestOptions,
+        now: Time,
+    ) -> Result<RequestId, SendError> {
+        self.touch(now);
+        lock(&self.state).request(message, options, now)
+    }
+
     /// Starts a request as soon as the peer has room for one more.
     pub(crate) fn poll_request(
         &self,
         cx: &mut Context<'_>,
-        message: &mut Option<Message>,
+        message: &Message,
         options: RequestOptions,
     ) -> Poll<Result<RequestId, SendError>> {
-        let Some(wanted) = message.clone() else { return Poll::Pending };
         let now = self.clock.now();
         self.touch(now);
         let mut state = lock(&self.state);
-        if state.is_closing() {
-            return Poll::Ready(Err(SendError::Draining));
-        }
-        match state.session.request(wanted, options, now) {
-            Ok(id) => {
-                *message = None;
-                state.calls.insert(id, Call::default());
-                // Alone, the caller writes itself; in company, the driver
-                // gathers what all of them have put in.
-                let alone = state.session.requests_in_flight() == 1;
-                state.kick(alone);
-                Poll::Ready(Ok(id))
-            }
+        match state.request(message, options, now) {
             Err(SendError::Blocked) => {
                 state.wait(cx.waker());
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error)),
+            started => Poll::Ready(started),
         }
     }
 
+    /// Sends a one-way request if the peer has room for it.
+    pub(crate) fn notify(&self, message: &Message) -> Result<(), SendError> {
+        self.touch(self.clock.now());
+        lock(&self.state).notify(message)
+    }
+
     /// Sends a one-way request as soon as the peer has room for it.
-    pub(crate) fn poll_notify(
-        &self,
-        cx: &mut Context<'_>,
-        message: &mut Option<Message>,
-    ) -> Poll<Result<(), SendError>> {
-        let Some(wanted) = message.clone() else { return Poll::Pending };
+    pub(crate) fn poll_notify(&self, cx: &mut Context<'_>, message: &Message) -> Poll<Result<(), SendError>> {
         let mut state = lock(&self.state);
-        if state.is_closing() {
-            return Poll::Ready(Err(SendError::Draining));
-        }
-        match state.session.notify(wanted) {
-            Ok(()) => {
-                *message = None;
-                state.kick(false);
-                Poll::Ready(Ok(()))
-            }
+        match state.notify(message) {
             Err(SendError::Blocked) => {
                 state.wait(cx.waker());
-                state.kick(false);
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error)),
+            sent => Poll::Ready(sent),
         }
     }
 
@@ -309,11 +299,10 @@ impl Link {
 
     /// Nobody waits for this request of ours any more.
     pub(crate) fn cancel(&self, id: RequestId) {
-        let now = self.clock.now();
         let mut state = lock(&self.state);
         if let Some(call) = state.calls.remove(&id) {
             if call.ended.is_none() {
-                state.session.cancel(id, now);
+                state.session.cancel(id, self.clock.now());
                 state.kick(false);
             }
         }

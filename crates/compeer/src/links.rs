@@ -102,9 +102,14 @@ impl Links {
         lock(&self.inner).slots.values().filter_map(|slot| slot.live.clone()).collect()
     }
 
+    /// The connection with a peer. It may be about to close.
+    pub(crate) fn latest(&self, peer: PeerId) -> Option<Arc<Link>> {
+        lock(&self.inner).slots.get(&peer)?.live.clone()
+    }
+
     /// The connection with a peer, if it takes requests.
     pub(crate) fn get(&self, peer: PeerId) -> Option<Arc<Link>> {
-        let live = lock(&self.inner).slots.get(&peer)?.live.clone()?;
+        let live = self.latest(peer)?;
         live.is_usable().then_some(live)
     }
 

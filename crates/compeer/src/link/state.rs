@@ -12,7 +12,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use compeer_proto::Time;
-use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId, Session};
+use compeer_proto::session::{
+    Event, GoodbyeReason, Message, Outcome, RequestId, RequestOptions, SendError, Session,
+};
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -111,6 +113,32 @@ impl State {
     fn close(&mut self, reason: GoodbyeReason, text: &str, now: Time) {
         let over = Over::WeSaid(reason, text.to_owned());
         self.closing = Some((over, now + crate::limits::GOODBYE_TIMEOUT));
+    }
+
+    pub(super) fn request(
+        &mut self,
+        message: &Message,
+        options: RequestOptions,
+        now: Time,
+    ) -> Result<RequestId, SendError> {
+        if self.is_closing() {
+            return Err(SendError::Draining);
+        }
+        let id = self.session.request(message.clone(), options, now)?;
+        self.calls.insert(id, Call::default());
+        // Alone, the caller writes itself; in company, the driver gathers what
+        // all of them have put in.
+        self.kick(self.session.requests_in_flight() == 1);
+        Ok(id)
+    }
+
+    pub(super) fn notify(&mut self, message: &Message) -> Result<(), SendError> {
+        if self.is_closing() {
+            return Err(SendError::Draining);
+        }
+        let sent = self.session.notify(message.clone());
+        self.kick(false);
+        sent
     }
 
     /// After a verb: sees that its bytes go out and its events are acted on.
