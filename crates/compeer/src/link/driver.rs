@@ -10,7 +10,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::mem::MaybeUninit;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,7 +19,6 @@ use compeer_proto::frame::Hello;
 use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId};
 use compeer_proto::{Kind, Time};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
@@ -238,25 +237,44 @@ fn serve(
         }
     };
     let request = Request::new(link.clone(), peer, id, message, deadline);
-    let (link, host) = (link.clone(), host.clone());
-    let mut served: BoxFuture<'static, Outcome> = Box::pin(async move {
-        let call = AssertUnwindSafe(async { handler.call(request).await });
-        match call.catch_unwind().await {
-            Ok(Ok(())) => Outcome::Done,
-            Ok(Err(Failure(outcome))) => outcome,
-            Err(panic) => {
-                host.on_panic(&link, kind, panic_text(&*panic));
-                Outcome::Failed("the handler panicked".into())
-            }
-        }
-    });
     // A first poll in place: most handlers are ready at once.
-    match served.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => {
-            then(outcome);
-            None
+    let first = catch_unwind(AssertUnwindSafe(|| {
+        let mut served = handler.call(request);
+        match served.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => Err(served),
         }
-        Poll::Pending => Some(tokio::spawn(async move { then(served.await) }).abort_handle()),
+    }));
+    let done = match first {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(served)) => {
+            let (link, host) = (link.clone(), host.clone());
+            let rest = async move {
+                let done = AssertUnwindSafe(served).catch_unwind().await;
+                then(outcome(&link, &*host, kind, done));
+            };
+            return Some(tokio::spawn(rest).abort_handle());
+        }
+        Err(panic) => Err(panic),
+    };
+    then(outcome(link, &**host, kind, done));
+    None
+}
+
+/// How a request ended whose handler is done, or panicked.
+fn outcome(
+    link: &Arc<Link>,
+    host: &dyn Host,
+    kind: Kind,
+    done: Result<Result<(), Failure>, Box<dyn Any + Send>>,
+) -> Outcome {
+    match done {
+        Ok(Ok(())) => Outcome::Done,
+        Ok(Err(Failure(outcome))) => outcome,
+        Err(panic) => {
+            host.on_panic(link, kind, panic_text(&*panic));
+            Outcome::Failed("the handler panicked".into())
+        }
     }
 }
 
