@@ -2,7 +2,8 @@
 //!
 //! Pipelined: so many tasks, each asking again as soon as it has its answer.
 //! One-way: one task tells as fast as it is let; the clock stops when the
-//! handler has counted them all.
+//! handler has counted them all. Time on a core is that of this process: of both
+//! ends, unless the serving one has a process of its own.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::plain::ECHOED;
 use crate::report::{Bar, Report, Series};
 use crate::requests::ask_once;
 use crate::server::Server;
-use crate::stats::Times;
+use crate::stats::{Times, cpu_time};
 use crate::{Options, Result};
 
 const IN_FLIGHT: usize = 512;
@@ -30,14 +31,20 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     peer.connect(server.peer.clone()).await?;
     let mut rate = Series::new(format!("requests 64 B, {IN_FLIGHT} in flight"), "/s");
     let mut p99 = Series::new(format!("requests 64 B, {IN_FLIGHT} in flight, p99"), "µs");
+    let mut cpu = Series::new("the same, time on a core for each", "µs");
+    let mut told_cpu = Series::new("the same, time on a core for each", "µs");
     let mut told = Series::new("one-way 128 B, counted in the handler", "/s");
     let mut total = 0;
     for round in 0..=options.rounds {
+        let before = cpu_time();
         let (per_second, mut times) = pipelined(&peer, to, if round == 0 { WARM_UP } else { ROUND }).await?;
+        let between = cpu_time();
         let count = if round == 0 { TOLD_WARM_UP } else { TOLD };
         total += count;
         let one_way = tell(&peer, to, count, total).await?;
         if round > 0 {
+            cpu.push((between - before).as_secs_f64() * 1e6 / times.count() as f64);
+            told_cpu.push((cpu_time() - between).as_secs_f64() * 1e6 / count as f64);
             rate.push(per_second);
             p99.push(times.percentile(99.0));
             told.push(one_way);
@@ -45,7 +52,9 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     }
     report.line(&rate, Bar::AtLeast(300_000.0));
     report.line(&p99, Bar::None);
+    report.line(&cpu, Bar::None);
     report.line(&told, Bar::AtLeast(1_000_000.0));
+    report.line(&told_cpu, Bar::None);
     peer.shutdown().await;
     server.stop().await;
     Ok(())

@@ -32,7 +32,8 @@ Usage: bench [OPTIONS] <WHAT>...
 
 What:
   streams      one stream, memory to memory, MB/s
-  requests     a 64-byte echo, one at a time, and many at a time; one-way requests
+  requests     a 64-byte echo, one at a time
+  load         the same, 512 at a time, and one-way requests
   slow-reader  1,000 requests beside a reply stream read at one message a second
   idle         memory of an idle connection, per side
   connect      a new connection with its first request, and a resumed one
@@ -94,7 +95,7 @@ async fn run() -> Result<()> {
     if what.is_empty() {
         return Err(USAGE.into());
     }
-    let all = ["streams", "requests", "slow-reader", "idle", "connect"];
+    let all = ["streams", "requests", "load", "slow-reader", "idle", "connect"];
     if what == ["all"] {
         what = all.map(str::to_owned).to_vec();
     }
@@ -102,10 +103,8 @@ async fn run() -> Result<()> {
     for what in what {
         match what.as_str() {
             "streams" => streams::run(options, &mut report).await?,
-            "requests" => {
-                requests::run(options, &mut report).await?;
-                load::run(options, &mut report).await?;
-            }
+            "requests" => requests::run(options, &mut report).await?,
+            "load" => load::run(options, &mut report).await?,
             "slow-reader" => slow_reader::run(options, &mut report).await?,
             "idle" => idle::run(&mut report).await?,
             "connect" => connect::run(options, &mut report).await?,
