@@ -25,12 +25,18 @@ for target in ${*:-$(cargo +nightly fuzz list)}; do
     # What the fuzzer learns goes to a scratch directory; the committed corpus is only read.
     learnt=target/corpus/$target
     mkdir -p "$learnt" "corpus/$target"
+    # A long list of operations goes deep at once; grown from nothing it would take hours.
+    case $target in session_*)
+        for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+            [ -e "$learnt/random$n" ] || head -c 1500 /dev/urandom >"$learnt/random$n"
+        done ;;
+    esac
     echo "fuzz: $target for $seconds s"
     cargo +nightly fuzz run "$target" "$learnt" "corpus/$target" -- \
         -max_total_time="$seconds" -max_len=4096 -len_control=0 -print_final_stats=1 2>&1 |
         tee "target/$target.log" | grep -E 'ERROR|panicked|SUMMARY|stat::(number_of_executed_units|peak_rss_mb)|DONE' || true
     if ! tail -n 20 "target/$target.log" | grep -q 'stat::number_of_executed_units' ||
-        grep -q 'SUMMARY: libFuzzer' "target/$target.log"; then
+        grep -q 'SUMMARY: ' "target/$target.log"; then
         echo "fuzz: $target found something: see fuzz/target/$target.log"
         exit 1
     fi

@@ -14,7 +14,7 @@ pub(crate) struct Choices<'a> {
 
 impl<'a> Choices<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Choices { bytes, ample: 4 << 20 }
+        Choices { bytes, ample: 2 << 20 }
     }
 
     pub(crate) fn len(&mut self) -> usize {
