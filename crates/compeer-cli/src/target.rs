@@ -57,6 +57,15 @@ pub(crate) fn resolve(text: &str, store: &Store) -> Outcome<Target> {
     Ok(Target { id: store.pin(&addr.to_string())?, addrs: vec![addr.clone()], typed: Some(addr) })
 }
 
+/// PEER as it is best repeated in a message: what was typed, but the short id in place of a ticket or a whole id.
+pub(crate) fn brief(text: &str) -> String {
+    match (text.parse(), text.parse::<PeerId>()) {
+        (Ok(Ticket::Peer(peer)), _) => peer.id.short(),
+        (_, Ok(id)) => id.short(),
+        _ => text.to_string(),
+    }
+}
+
 /// `text` begins like a ticket and is too long to be a host name's label: tickets have about 130 characters.
 fn looks_like_ticket(text: &str) -> bool {
     let word = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("peer"));
@@ -127,6 +136,14 @@ mod tests {
         assert_eq!(target.id, Some(id(1)));
         let texts: Vec<_> = target.addrs.iter().map(Addr::to_string).collect();
         assert_eq!(texts, ["host.example:5", "10.0.0.1:26673"]);
+    }
+
+    #[test]
+    fn messages_do_not_repeat_a_whole_ticket() {
+        let ticket = Ticket::Peer(PeerAddr { id: id(1), addrs: vec![] }).to_string();
+        assert_eq!(brief(&ticket), id(1).short());
+        assert_eq!(brief(&id(1).to_string()), id(1).short());
+        assert_eq!(brief("192.168.1.20"), "192.168.1.20");
     }
 
     #[test]

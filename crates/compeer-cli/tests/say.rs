@@ -11,7 +11,11 @@ fn what_is_said_is_shown_on_the_other_side() {
     let mut up = alice.up(&[]);
     let ended = bob.run(&["say", &up.address, "hello"]).code(0);
     assert!(ended.err.starts_with("alone"), "{}", ended.err);
-    assert_eq!(up.sees(": "), "bob: hello");
+    assert_eq!(up.sees("bob: "), "bob: hello");
+    assert!(
+        up.seen().iter().any(|line| line.starts_with("* bob connected")),
+        "first he comes, then he speaks"
+    );
     bob.run(&["say", &up.address, "more", "words"]).code(0);
     assert_eq!(up.sees("more"), "bob: more words");
     bob.pipe(&["say", &up.address, "-"], "one\nbob: two\n").code(0);

@@ -6,6 +6,7 @@
 use super::{parse, send, within};
 use crate::exit::{CommandError, Outcome};
 use crate::node::{Node, blame};
+use crate::target;
 use bytes::Bytes;
 use compeer::{Kind, Request};
 use serde::{Deserialize, Serialize};
@@ -29,9 +30,9 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
     let call: Call = parse(request.body())?;
     let body = request.next().await.map(|message| message.body).unwrap_or_default();
     let done = pass_on(&node, &call, body, &request);
-    tokio::time::timeout(within(call.timeout_ms), done)
-        .await
-        .unwrap_or_else(|_| Err(CommandError::unreachable(format!("{} did not answer in time", call.peer))))
+    tokio::time::timeout(within(call.timeout_ms), done).await.unwrap_or_else(|_| {
+        Err(CommandError::unreachable(format!("{} did not answer in time", target::brief(&call.peer))))
+    })
 }
 
 async fn pass_on(node: &Node, call: &Call, body: Bytes, request: &Request) -> Outcome {

@@ -6,6 +6,7 @@
 use super::within;
 use crate::exit::{CommandError, Outcome};
 use crate::node::{Node, answers, blame};
+use crate::target;
 use compeer::PeerId;
 use serde::{Deserialize, Serialize};
 
@@ -33,9 +34,9 @@ pub(super) async fn answer(node: Node, say: Say) -> Outcome<Said> {
         said(&node, reached.id, &reached.name, &say.text).await?;
         Ok(Said { peer: reached.id, name: reached.name })
     };
-    tokio::time::timeout(within(say.timeout_ms), done)
-        .await
-        .unwrap_or_else(|_| Err(CommandError::unreachable(format!("{} did not answer in time", say.peer))))
+    tokio::time::timeout(within(say.timeout_ms), done).await.unwrap_or_else(|_| {
+        Err(CommandError::unreachable(format!("{} did not answer in time", target::brief(&say.peer))))
+    })
 }
 
 /// Says a text to a connected peer and waits until it is shown.

@@ -6,7 +6,7 @@
 
 use super::event::NodeEvent;
 use super::state::State;
-use compeer::{Builder, Failure, Kind, Request};
+use compeer::{Builder, Failure, Kind, PeerId, Request};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -51,23 +51,31 @@ async fn on_say(state: Arc<State>, request: Request) -> Result<(), Failure> {
     if text.len() > MAX_SAY {
         return Err(Failure::new(format!("a text has at most {MAX_SAY} bytes")));
     }
-    let peer = request.sender();
-    let name = state.shown_name(peer, request.sender_name().as_deref());
+    let (peer, name) = meet(&state, &request);
     match state.feed.show(NodeEvent::Message { peer, name, text: text.to_string() }).await {
         true => Ok(()),
         false => Err(Failure::new("nobody is reading here: it was not shown")),
     }
 }
 
+/// Who asks, and how he is called on the screen. That he is connected is told before what he says.
+fn meet(state: &State, request: &Request) -> (PeerId, String) {
+    let (peer, nickname) = (request.sender(), request.sender_name());
+    if peer != state.id {
+        let connection = request.connection();
+        let addr = connection.path().map(ToString::to_string);
+        state.connected(peer, nickname.as_deref(), addr, connection.dialled());
+    }
+    (peer, state.shown_name(peer, nickname.as_deref()))
+}
+
 async fn on_pair(state: Arc<State>, request: Request) -> Result<Vec<u8>, Failure> {
-    let peer = request.sender();
-    let nickname = request.sender_name();
-    let name = state.shown_name(peer, nickname.as_deref());
+    let (peer, name) = meet(&state, &request);
     let known = state.store.peer(peer).map_err(|_| Failure::new("cannot look that up"))?;
     let paired = known.is_some_and(|known| known.petname.is_some());
     if paired {
         state.feed.tell(NodeEvent::PairedBack { peer, name });
-    } else if state.ask(peer, nickname) {
+    } else if state.ask(peer, request.sender_name()) {
         state.feed.tell(NodeEvent::PairAsked { peer, name });
     }
     serde_json::to_vec(&PairReply { paired }).map_err(|error| Failure::new(error.to_string()))

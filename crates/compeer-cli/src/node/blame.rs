@@ -6,16 +6,21 @@
 use crate::exit::CommandError;
 use compeer::{Addr, ConnectError, RequestError, text};
 
-/// Why a peer could not be reached. `who` is what the user typed.
-pub(crate) fn connect(who: &str, error: &ConnectError) -> CommandError {
+/// Why a peer could not be reached. `who` is what the user typed; `pinned` if that is an address, whose key was learnt.
+pub(crate) fn connect(who: &str, pinned: bool, error: &ConnectError) -> CommandError {
     match error {
         ConnectError::WrongKey { expected, proven, addr } => CommandError::verification(format!(
             "another key answers at {addr} than should\n  expected {expected}\n  found    {proven}"
         ))
-        .hint(format!(
-            "somebody else may be there: nothing was sent. If its owner says that the key is new, type: \
-             compeer peers --forget {who}"
-        )),
+        .hint(match pinned {
+            true => format!(
+                "nothing was sent. Somebody else may be there; if its owner says that the key is new, type: \
+                 compeer peers --forget {who}"
+            ),
+            false => {
+                "nothing was sent. Somebody else is there now: ask for a new ticket or address".to_string()
+            }
+        }),
         ConnectError::Oneself => CommandError::failed(format!("{who} is this peer itself")),
         ConnectError::Blocked(_) => {
             CommandError::failed(format!("{who} is blocked")).hint(format!("compeer block {who} --off"))
@@ -44,7 +49,7 @@ fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
 /// Why a request got no answer. `who` is ready for the screen.
 pub(crate) fn request(who: &str, error: &RequestError) -> CommandError {
     match error {
-        RequestError::Unreachable(error) => connect(who, error),
+        RequestError::Unreachable(error) => connect(who, false, error),
         RequestError::TimedOut => CommandError::unreachable(format!("{who} did not answer in time")),
         RequestError::Unroutable(_) => {
             CommandError::unreachable(format!("no way to {who} is known")).hint("try its address or ticket")

@@ -74,13 +74,15 @@ impl Node {
             (None, Some(addr)) => self.peer.connect(addr.clone()).await,
             (None, None) => return Err(CommandError::usage(format!("{typed:?} names nobody"))),
         };
-        let blamed = |error| match (blame::connect(typed, &error), self.connected_as(typed)) {
-            // A nickname is a claim and stands for nobody; who meant it should learn how to name that peer.
-            (blamed, Some(id)) if target.typed.is_some() => blamed.hint(format!(
-                "a peer that calls itself {typed} is connected; to name it, type: compeer pair {id}"
-            )),
-            (blamed, _) => blamed,
-        };
+        let who = target::brief(typed);
+        let blamed =
+            |error| match (blame::connect(&who, target.typed.is_some(), &error), self.connected_as(typed)) {
+                // A nickname is a claim and stands for nobody; who meant it should learn how to name that peer.
+                (blamed, Some(id)) if target.typed.is_some() => blamed.hint(format!(
+                    "a peer that calls itself {typed} is connected; to name it, type: compeer pair {id}"
+                )),
+                (blamed, _) => blamed,
+            };
         Ok(connected.map_err(blamed)?.peer_id())
     }
 }

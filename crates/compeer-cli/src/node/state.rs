@@ -4,6 +4,7 @@
 //! Locks are held for the length of one look-up and never across an await.
 
 use super::Role;
+use super::event::NodeEvent;
 use super::feed::{Delivery, Feed};
 use crate::exit::Outcome;
 use crate::home::Home;
@@ -109,12 +110,16 @@ impl State {
         lock(&self.retrying).insert(id, reason.to_string()).is_none_or(|before| before != reason)
     }
 
-    /// Notes what a peer calls itself while it is connected; how it is called on the screen.
-    pub(crate) fn connected(&self, id: PeerId, nickname: Option<String>) -> String {
-        let name = self.shown_name(id, nickname.as_deref());
-        lock(&self.retrying).remove(&id);
-        lock(&self.connected).insert(id, name.clone());
-        name
+    /// Notes that a peer is connected and tells the feed, once: whoever notices first, be it the library's event or a
+    /// request that was quicker, so that nobody is seen to speak before he came.
+    pub(crate) fn connected(&self, id: PeerId, nickname: Option<&str>, addr: Option<String>, dialled: bool) {
+        let name = self.shown_name(id, nickname);
+        // Held until it is told: who finds the entry may rely on that.
+        let mut connected = lock(&self.connected);
+        if connected.insert(id, name.clone()).is_none() {
+            lock(&self.retrying).remove(&id);
+            self.feed.tell(NodeEvent::Connected { peer: id, name, addr, dialled });
+        }
     }
 
     /// How a peer that has gone was called.

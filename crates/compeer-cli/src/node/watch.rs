@@ -25,8 +25,8 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             if let Err(error) = note(node, peer, nickname.as_deref()) {
                 tracing::warn!(%error, "cannot note who was seen");
             }
-            let addr = addr.map(|addr| addr.to_string());
-            NodeEvent::Connected { peer, name: state.connected(peer, nickname), addr, dialled }
+            state.connected(peer, nickname.as_deref(), addr.map(|addr| addr.to_string()), dialled);
+            return None;
         }
         Event::Disconnected { peer, reason } => {
             if !node.peer.is_known(peer) {
