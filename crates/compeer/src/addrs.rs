@@ -17,7 +17,7 @@ pub(crate) fn usable(bound: &[SocketAddr]) -> Vec<Addr> {
         .unwrap_or_default()
         .into_iter()
         .map(|interface| interface.ip())
-        .filter(|ip| reachable(ip))
+        .filter(reachable)
         .collect();
     for socket in bound {
         if !socket.ip().is_unspecified() {

@@ -80,7 +80,12 @@ pub struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(way: Way, clock: Clock, message: Result<Message, RequestError>, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        way: Way,
+        clock: Clock,
+        message: Result<Message, RequestError>,
+        timeout: Duration,
+    ) -> Self {
         Call { way, clock, message, timeout: Some(timeout), open: false }
     }
 
@@ -207,7 +212,11 @@ impl Replies {
     /// # Errors
     /// [`RequestError::Cancelled`] when the request is over or was not open,
     /// [`RequestError::TooLarge`], [`RequestError::Kind`].
-    pub async fn send<K: TryInto<Kind>>(&mut self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+    pub async fn send<K: TryInto<Kind>>(
+        &mut self,
+        kind: K,
+        body: impl Into<Bytes>,
+    ) -> Result<(), RequestError> {
         let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
         let Some(id) = self.id else { return Err(RequestError::Cancelled) };
         let mut message = Some(Message { kind, body: body.into() });
@@ -217,10 +226,10 @@ impl Replies {
 
     /// Says that no further messages follow.
     pub fn finish(&mut self) {
-        if let Some(id) = self.id {
-            if std::mem::take(&mut self.open) {
-                self.link.finish(id);
-            }
+        if let Some(id) = self.id
+            && std::mem::take(&mut self.open)
+        {
+            self.link.finish(id);
         }
     }
 

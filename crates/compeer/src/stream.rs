@@ -115,9 +115,12 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Who waits for a stream, or for the words with which it is refused.
+type Waiter = oneshot::Sender<Result<Box<dyn ByteStream>, String>>;
+
 /// Streams asked for by OPEN_STREAM and not here yet, by session and id.
 #[derive(Default)]
-pub(crate) struct Awaited(Mutex<BTreeMap<([u8; 16], u64), oneshot::Sender<Result<Box<dyn ByteStream>, String>>>>);
+pub(crate) struct Awaited(Mutex<BTreeMap<([u8; 16], u64), Waiter>>);
 
 impl Awaited {
     pub(crate) fn refused(&self, link: &Link, stream: u64, text: String) {
@@ -230,7 +233,7 @@ pub(crate) async fn answer(inner: Arc<Inner>, wire: Wire) {
 }
 
 enum Accepted {
-    Asked(oneshot::Sender<Result<Box<dyn ByteStream>, String>>),
+    Asked(Waiter),
     Served(Arc<dyn crate::handler::StreamHandler>, Place),
 }
 

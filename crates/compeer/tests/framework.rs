@@ -1,5 +1,7 @@
 //! The framework's nouns: stabilizers, routers, tables, slow readers, panics.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

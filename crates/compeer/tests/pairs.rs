@@ -3,6 +3,8 @@
 //! Most of it runs over the memory transport in virtual time, where fifteen
 //! seconds cost nothing and every run is the same.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
