@@ -27,6 +27,11 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// 20,000 descriptors that a process gets on the machines we know.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
+/// Links with one peer at a time, those in introduction and those that drain
+/// included; the oldest that is not in use goes. Unit: connections. Two that
+/// call each other at once have two, and twice that is plenty.
+pub const MAX_LINKS_PER_PEER: usize = 4;
+
 /// Bulk streams at a time with one peer. Unit: streams. DESIGN §4.2.
 pub const MAX_STREAMS_PER_PEER: usize = 8;
 

@@ -100,6 +100,8 @@ pub(crate) struct Link {
     pub(crate) hello: Mutex<Option<Hello>>,
     /// What was decided about it after HELLO.
     pub(crate) decided: watch::Sender<Option<Decided>>,
+    /// The word with which to close once it is drained, when this side wanted it.
+    pub(crate) farewell: Mutex<Option<GoodbyeReason>>,
     used: AtomicU64,
     state: Mutex<State>,
     closed: watch::Sender<bool>,
@@ -120,6 +122,7 @@ impl Link {
             streams: AtomicUsize::new(0),
             hello: Mutex::new(None),
             decided: watch::Sender::new(None),
+            farewell: Mutex::new(None),
             used: AtomicU64::new(now.as_micros()),
             state: Mutex::new(State::new(session, wire.io)),
             closed: watch::Sender::new(false),
@@ -161,10 +164,16 @@ impl Link {
         if !state.session.is_idle() || self.streams.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
-        self.clock.now().since(Time::from_micros(self.used.load(Ordering::Relaxed)))
+        self.clock.now().since(self.used_at())
     }
 
-    fn touch(&self, now: Time) {
+    /// When something was last asked or answered.
+    pub(crate) fn used_at(&self) -> Time {
+        Time::from_micros(self.used.load(Ordering::Relaxed))
+    }
+
+    /// It was of use just now.
+    pub(crate) fn touch(&self, now: Time) {
         self.used.store(now.as_micros(), Ordering::Relaxed);
     }
 
@@ -353,8 +362,14 @@ impl Link {
         state.kick(false);
     }
 
-    /// Starts nothing more here, and closes when all is answered.
-    pub(crate) fn drain(&self) {
+    /// Starts nothing more here, and closes with `reason` when all is answered.
+    pub(crate) fn drain(&self, reason: GoodbyeReason) {
+        lock(&self.farewell).get_or_insert(reason);
+        self.follow_drain();
+    }
+
+    /// The same because the other side wants it, which also has the last word.
+    pub(crate) fn follow_drain(&self) {
         let mut state = lock(&self.state);
         state.session.drain();
         state.kick(false);

@@ -1,4 +1,4 @@
-//! All links of a peer, and which one of a pair stays.
+//! All links of a peer, and which one of a pair is used.
 //!
 //! One connection per pair (DESIGN §4.6). When a second one shows up after its
 //! HELLO:
@@ -6,12 +6,16 @@
 //! - from another start of the program (another `instance`): the newer wins at
 //!   once; three such changes in a minute, each while the other was alive, mean
 //!   that the key runs in two places, and both are told;
-//! - same start, same direction: the caller has lost the old one, or it would
-//!   not have called again; the newer stays and the old one drains;
-//! - same start, opposite directions (both called at once): the one dialled by
-//!   the smaller PeerId stays, the other drains.
+//! - same start, same direction: the side that dialled both says which one
+//!   drains (the older); the other side uses the newer and waits for the word;
+//! - same start, opposite directions, both young: both called at once, and the
+//!   one dialled by the smaller PeerId stays, the other drains. When the older
+//!   one is not young, the caller has lost it, and the newer stays.
 //!
-//! This is a table and a decision; it sends nothing itself.
+//! A peer may have [`MAX_LINKS_PER_PEER`](limits::MAX_LINKS_PER_PEER) links at a
+//! time, those in introduction and those that drain included. *Connected* is
+//! told with the first that is introduced, *Disconnected* with the last that
+//! ends. This is a table and its decisions; it sends nothing itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -19,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use compeer_proto::{PeerId, Time};
 use tokio::sync::Notify;
 
-use crate::link::Link;
+use crate::link::{Decided, Link};
 use crate::{limits, lock};
 
 /// All links of a peer.
@@ -31,32 +35,31 @@ pub(crate) struct Links {
 #[derive(Default)]
 struct Inner {
     slots: BTreeMap<PeerId, Slot>,
-    /// All that are not over, by number: in handshake, live, or draining.
-    all: BTreeMap<u64, Arc<Link>>,
     next_number: u64,
+    /// Links that are not over, and those of them that are introduced.
+    all: usize,
+    introduced: usize,
 }
 
 #[derive(Default)]
 struct Slot {
-    live: Option<Arc<Link>>,
+    /// All links with this peer that are not over, oldest first.
+    links: Vec<Arc<Link>>,
+    /// The number of the one that is used.
+    live: Option<u64>,
+    /// *Connected* was told, and *Disconnected* not since.
+    told: bool,
     /// When the instance changed while the older one was alive.
     changes: VecDeque<Time>,
     changed: Arc<Notify>,
 }
 
-impl Slot {
-    /// No connection, and nobody waits for one.
-    fn is_idle(&self) -> bool {
-        self.live.is_none() && Arc::strong_count(&self.changed) == 1
-    }
-}
-
 /// What is to be done about a link that has introduced itself.
 pub(crate) enum Verdict {
-    /// It is the pair's connection; `first` when there was none.
+    /// It is the pair's connection; `first` when *Connected* is to be told.
     Stays {
         first: bool,
-        /// The one it takes the place of, and how that is to end.
+        /// The one it takes the place of, if that is to end, and how.
         instead_of: Option<(Arc<Link>, Ending)>,
     },
     /// The older one stays; this one drains.
@@ -78,33 +81,43 @@ impl Links {
         Links { own, inner: Mutex::default() }
     }
 
-    /// A number for a new link; it counts from now on.
-    pub(crate) fn enter(&self, make: impl FnOnce(u64) -> Arc<Link>) -> Arc<Link> {
+    /// A new link; it counts from now on. Beside it, one that has to go because
+    /// that peer has too many.
+    pub(crate) fn enter(&self, peer: PeerId, make: impl FnOnce(u64) -> Arc<Link>) -> (Arc<Link>, Option<Arc<Link>>) {
         let mut inner = lock(&self.inner);
         inner.next_number += 1;
+        inner.all += 1;
         let number = inner.next_number;
         let link = make(number);
-        inner.all.insert(number, link.clone());
-        link
+        let slot = inner.slots.entry(peer).or_default();
+        let crowded = slot.links.len() >= limits::MAX_LINKS_PER_PEER;
+        let oldest = slot.links.iter().find(|link| crowded && Some(link.number) != slot.live).cloned();
+        slot.links.push(link.clone());
+        (link, oldest)
     }
 
     /// How many are not over.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.inner).all.len()
+        lock(&self.inner).all
+    }
+
+    /// How many of them are introduced.
+    pub(crate) fn introduced(&self) -> usize {
+        lock(&self.inner).introduced
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
-        lock(&self.inner).all.values().cloned().collect()
+        lock(&self.inner).slots.values().flat_map(|slot| slot.links.iter().cloned()).collect()
     }
 
     /// The pairs' connections, by peer.
     pub(crate) fn live(&self) -> Vec<Arc<Link>> {
-        lock(&self.inner).slots.values().filter_map(|slot| slot.live.clone()).collect()
+        lock(&self.inner).slots.values().filter_map(Slot::live).collect()
     }
 
     /// The connection with a peer. It may be about to close.
     pub(crate) fn latest(&self, peer: PeerId) -> Option<Arc<Link>> {
-        lock(&self.inner).slots.get(&peer)?.live.clone()
+        lock(&self.inner).slots.get(&peer)?.live()
     }
 
     /// The connection with a peer, if it takes requests.
@@ -115,7 +128,7 @@ impl Links {
 
     pub(crate) fn by_session(&self, peer: PeerId, session: [u8; 16]) -> Option<Arc<Link>> {
         let inner = lock(&self.inner);
-        inner.all.values().find(|link| link.peer == peer && link.session_id == session).cloned()
+        inner.slots.get(&peer)?.links.iter().find(|link| link.session_id == session).cloned()
     }
 
     /// Told when the connection with this peer comes or goes.
@@ -126,59 +139,59 @@ impl Links {
     /// Decides about a link whose HELLO has come.
     pub(crate) fn register(&self, link: &Arc<Link>, now: Time) -> Verdict {
         let mut inner = lock(&self.inner);
+        inner.introduced += 1;
         let slot = inner.slots.entry(link.peer).or_default();
-        let old = slot.live.take().filter(|old| old.over().is_none());
-        let verdict = match old {
-            None => Verdict::Stays { first: true, instead_of: None },
+        let old = slot.live().filter(|old| old.over().is_none());
+        let instead_of = match old {
+            None => None,
             Some(old) if old.instance() != link.instance() => {
-                while slot.changes.front().is_some_and(|at| now.since(*at) > limits::INSTANCE_WINDOW) {
-                    slot.changes.pop_front();
-                }
-                slot.changes.push_back(now);
-                if slot.changes.len() >= limits::INSTANCE_CHANGES {
-                    slot.changes.clear();
+                if slot.runs_twice(now) {
+                    slot.live = None;
                     slot.changed.notify_waiters();
+                    link.decided.send_replace(Some(Decided::Drains));
                     return Verdict::Twice(old);
                 }
-                Verdict::Stays { first: false, instead_of: Some((old, Ending::Replaced)) }
+                Some((old, Ending::Replaced))
             }
-            // Of two directions, the one dialled by the smaller id: by us when
-            // we are smaller.
-            Some(old) if old.dialled == link.dialled || link.dialled == (self.own < link.peer) => {
-                Verdict::Stays { first: false, instead_of: Some((old, Ending::Drains)) }
-            }
+            Some(old) if old.dialled == link.dialled => link.dialled.then_some((old, Ending::Drains)),
             Some(old) => {
-                slot.live = Some(old);
-                return Verdict::Drains;
+                let at_once = now.since(old.since) < limits::HANDSHAKE_TIMEOUT;
+                let ours_stay = self.own < link.peer;
+                if at_once && link.dialled != ours_stay {
+                    link.decided.send_replace(Some(Decided::Drains));
+                    return Verdict::Drains;
+                }
+                Some((old, Ending::Drains))
             }
         };
-        slot.live = Some(link.clone());
+        link.decided.send_replace(Some(Decided::Stays));
+        slot.live = Some(link.number);
         slot.changed.notify_waiters();
-        verdict
+        Verdict::Stays { first: !std::mem::replace(&mut slot.told, true), instead_of }
     }
 
-    /// The other side starts nothing more on this link: stop using it.
-    /// Whether it was the pair's.
-    pub(crate) fn retire(&self, link: &Arc<Link>) -> bool {
-        let mut inner = lock(&self.inner);
-        let Some(slot) = inner.slots.get_mut(&link.peer) else { return false };
-        let was = slot.live.as_ref().is_some_and(|live| live.number == link.number);
-        if was {
-            slot.live = None;
-            slot.changed.notify_waiters();
+    /// The other side starts nothing more on this link: use another one if
+    /// there is one.
+    pub(crate) fn retire(&self, link: &Arc<Link>) {
+        if let Some(slot) = lock(&self.inner).slots.get_mut(&link.peer) {
+            slot.retire(link);
         }
-        was
     }
 
-    /// A link is over. Whether it was the pair's.
+    /// A link is over. Whether *Disconnected* is to be told.
     pub(crate) fn leave(&self, link: &Arc<Link>) -> bool {
-        let was = self.retire(link);
         let mut inner = lock(&self.inner);
-        inner.all.remove(&link.number);
-        if inner.slots.get(&link.peer).is_some_and(|slot| slot.is_idle() && slot.changes.is_empty()) {
+        inner.all -= 1;
+        inner.introduced -= usize::from(link.decided.borrow().is_some());
+        let Some(slot) = inner.slots.get_mut(&link.peer) else { return false };
+        slot.links.retain(|other| other.number != link.number);
+        slot.retire(link);
+        let gone = !slot.links.iter().any(|other| other.decided.borrow().is_some());
+        let tell = gone && std::mem::take(&mut slot.told);
+        if slot.is_idle() && slot.changes.is_empty() {
             inner.slots.remove(&link.peer);
         }
-        was
+        tell
     }
 
     /// Forgets peers that have no connection and no recent changes.
@@ -187,5 +200,41 @@ impl Links {
             let recent = slot.changes.back().is_some_and(|at| now.since(*at) <= limits::INSTANCE_WINDOW);
             recent || !slot.is_idle()
         });
+    }
+}
+
+impl Slot {
+    fn live(&self) -> Option<Arc<Link>> {
+        let number = self.live?;
+        self.links.iter().find(|link| link.number == number).cloned()
+    }
+
+    /// Notes a change of instance; whether there were too many of late.
+    fn runs_twice(&mut self, now: Time) -> bool {
+        while self.changes.front().is_some_and(|at| now.since(*at) > limits::INSTANCE_WINDOW) {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(now);
+        let twice = self.changes.len() >= limits::INSTANCE_CHANGES;
+        if twice {
+            self.changes.clear();
+        }
+        twice
+    }
+
+    /// Stops using a link; the youngest other one that is fit takes its place.
+    fn retire(&mut self, link: &Arc<Link>) {
+        if self.live == Some(link.number) {
+            let fit = |other: &&Arc<Link>| {
+                other.number != link.number && other.decided.borrow().is_some() && other.is_usable()
+            };
+            self.live = self.links.iter().rev().find(fit).map(|other| other.number);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// No link, and nobody waits for one.
+    fn is_idle(&self) -> bool {
+        self.links.is_empty() && Arc::strong_count(&self.changed) == 1
     }
 }

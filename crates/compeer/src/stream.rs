@@ -53,6 +53,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.0.touch(self.0.clock.now());
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -201,34 +202,34 @@ pub(crate) async fn dial_asked(inner: Arc<Inner>, link: Arc<Link>, id: u64, kind
     }
 }
 
-/// A stream wire has come in: find its session, answer, and serve or hand over.
-pub(crate) async fn answer(inner: Arc<Inner>, wire: Wire) {
+/// A stream wire has come in: find its session, answer, hand it over or give
+/// what is to serve it.
+pub(crate) async fn answer(inner: &Arc<Inner>, wire: Wire) -> Option<BoxFuture<'static, ()>> {
     let Wire { mut io, peer, .. } = wire;
     let opening = async {
         let body = read_framed(&mut io).await?;
         Opening::decode(&body).map_err(io::Error::other)
     };
-    let Ok(Ok(opening)) = tokio::time::timeout(limits::STREAM_TIMEOUT, opening).await else { return };
-    let reply = match accept(&inner, peer, &opening) {
+    let Ok(Ok(opening)) = tokio::time::timeout(limits::STREAM_TIMEOUT, opening).await else { return None };
+    let reply = match accept(inner, peer, &opening) {
         Ok(accepted) => accepted,
         Err(why) => {
             let _ = io.write_all(&Answer::Refused(why.into()).encode()).await;
             let _ = io.shutdown().await;
-            return;
+            return None;
         }
     };
     let answered = async {
         io.write_all(&Answer::Accepted.encode()).await?;
         io.flush().await
     };
-    if answered.await.is_err() {
-        return;
-    }
+    answered.await.ok()?;
     match reply {
         Accepted::Asked(waiter) => {
             let _ = waiter.send(Ok(io));
+            None
         }
-        Accepted::Served(handler, place) => handler.call(Stream::new(io, opening.kind, place)).await,
+        Accepted::Served(handler, place) => Some(handler.call(Stream::new(io, opening.kind, place))),
     }
 }
 

@@ -170,8 +170,7 @@ impl Link {
                         tracing::debug!(peer = %self.peer, %violation, "protocol broken");
                         state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
                     }
-                    state.absorb();
-                    if !state.events.is_empty() {
+                    if state.absorb() {
                         self.touch(now);
                     }
                 }
@@ -214,7 +213,12 @@ fn act(link: &Arc<Link>, host: &Arc<dyn Host>, event: Event) {
         Event::OpenStream { stream, kind } => host.on_open_stream(link, stream, kind),
         Event::StreamRefused { stream, text } => host.on_stream_refused(link, stream, text),
         Event::PeerDrains => host.on_peer_drains(link),
-        Event::Drained => link.goodbye(GoodbyeReason::Duplicate, ""),
+        Event::Drained => {
+            let farewell = *crate::lock(&link.farewell);
+            if let Some(reason) = farewell {
+                link.goodbye(reason, "");
+            }
+        }
         _ => {}
     }
 }

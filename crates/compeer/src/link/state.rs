@@ -191,9 +191,12 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands the session's events to those who wait; keeps the others.
-    pub(super) fn absorb(&mut self) {
+    /// Hands the session's events to those who wait; keeps the others. Whether
+    /// there were any that tell of use, and not only of life.
+    pub(super) fn absorb(&mut self) -> bool {
+        let mut used = false;
         while let Some(event) = self.session.poll_event() {
+            used |= !matches!(event, Event::Pong { .. });
             match event {
                 Event::Reply { id, message } => {
                     if let Some(call) = self.calls.get_mut(&id) {
@@ -239,6 +242,7 @@ impl State {
                 event => self.events.push_back(event),
             }
         }
+        used
     }
 
     /// The request of the other side is over: its handler stops where it is.

@@ -1,18 +1,19 @@
 //! Who may call: listening sockets, and bounds on those who have not yet proven
-//! a key.
+//! a key and introduced themselves.
 //!
-//! Every caller gets a task for its handshake, bounded in time by the transport
-//! and here, in number by [`MAX_PENDING`](limits::MAX_PENDING), and per IPv4
-//! address or IPv6 /56 by [`MAX_PENDING_PER_PREFIX`](limits::MAX_PENDING_PER_PREFIX),
-//! loopback apart. When all places are taken, the oldest caller of the prefix
-//! with the most goes. When the system has no descriptors left, accepting
-//! pauses for a moment and says so.
+//! Every caller gets a task for its handshake and HELLO, bounded in time, and in
+//! number by [`MAX_PENDING`](limits::MAX_PENDING); when all places are taken, the
+//! oldest caller of the prefix with the most goes. Of one IPv4 address or IPv6
+//! /56, [`MAX_PENDING_PER_PREFIX`](limits::MAX_PENDING_PER_PREFIX) are served at a
+//! time and the others wait their turn, loopback apart: fifty peers behind one
+//! router all get in, and a flood from there only holds up its neighbours. When
+//! the system has no descriptors left, accepting pauses for a moment and says so.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
-use compeer_proto::Addr;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::{Inner, connect, spawn_until_down};
@@ -22,12 +23,19 @@ use crate::{Event, limits, lock};
 #[cfg(test)]
 mod tests;
 
-/// Handshakes under way, by prefix, oldest first.
+/// Handshakes under way.
 #[derive(Default)]
 struct Pending {
-    by_prefix: BTreeMap<IpAddr, VecDeque<(u64, AbortHandle)>>,
+    by_prefix: BTreeMap<IpAddr, Prefix>,
     count: usize,
     next: u64,
+}
+
+/// Those of one prefix, oldest first.
+struct Prefix {
+    places: VecDeque<(u64, Option<AbortHandle>)>,
+    /// How many are served at a time.
+    turns: Arc<Semaphore>,
 }
 
 /// Listens until the peer shuts down.
@@ -58,23 +66,24 @@ pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
 
 fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) {
     let prefix = prefix(incoming.from.ip());
-    let mut places = lock(pending);
-    let Some(number) = places.take(prefix) else {
-        let (addr, reason) = (Some(Addr::from(incoming.from)), "too many unproven callers from there".into());
-        return inner.tell(Event::Refused { peer: None, addr, reason });
-    };
+    let (number, turns, pushed_out) = lock(pending).take(prefix);
+    // Not under the lock: a task that is dropped here gives its place back.
+    if let Some(oldest) = pushed_out {
+        oldest.abort();
+    }
     let place = Place(pending.clone(), prefix, number);
     let of_task = inner.clone();
     let task = spawn_until_down(inner, async move {
         let _place = place;
+        let Ok(_turn) = turns.acquire().await else { return };
         match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, incoming.handshake).await {
-            Ok(Ok(wire)) => connect::take_in(&of_task, wire),
+            Ok(Ok(wire)) => connect::take_in(&of_task, wire).await,
             // Port scans and web browsers call everywhere: no event, only a log.
             Ok(Err(error)) => tracing::debug!(from = %incoming.from, %error, "handshake failed"),
             Err(_) => tracing::debug!(from = %incoming.from, "handshake too slow"),
         }
     });
-    places.by_prefix.entry(prefix).or_default().push_back((number, task.abort_handle()));
+    lock(pending).set_task(prefix, number, task.abort_handle());
 }
 
 /// The whole address for IPv4 and for loopback, the /56 for IPv6: what one
@@ -87,29 +96,37 @@ fn prefix(ip: IpAddr) -> IpAddr {
 }
 
 impl Pending {
-    /// A place for one more handshake; its number.
-    fn take(&mut self, prefix: IpAddr) -> Option<u64> {
-        let here = self.by_prefix.get(&prefix).map_or(0, VecDeque::len);
-        if here >= limits::MAX_PENDING_PER_PREFIX && !prefix.is_loopback() {
-            return None;
-        }
-        if self.count >= limits::MAX_PENDING {
-            let fullest = self.by_prefix.values_mut().max_by_key(|places| places.len());
-            // The place is given back when the task is gone.
-            if let Some((_, oldest)) = fullest.and_then(VecDeque::pop_front) {
-                oldest.abort();
-            }
-        }
+    /// A place for one more handshake: its number, whose turn it waits for, and
+    /// who has to go for it.
+    fn take(&mut self, prefix: IpAddr) -> (u64, Arc<Semaphore>, Option<AbortHandle>) {
+        let full = self.count >= limits::MAX_PENDING;
+        let fullest = self.by_prefix.values_mut().max_by_key(|prefix| prefix.places.len());
+        // The place itself is given back when the task is gone.
+        let oldest = fullest.filter(|_| full).and_then(|prefix| prefix.places.pop_front());
         self.count += 1;
         self.next += 1;
-        Some(self.next)
+        let new = || {
+            let most = if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { limits::MAX_PENDING_PER_PREFIX };
+            Prefix { places: VecDeque::new(), turns: Arc::new(Semaphore::new(most)) }
+        };
+        let entry = self.by_prefix.entry(prefix).or_insert_with(new);
+        entry.places.push_back((self.next, None));
+        (self.next, entry.turns.clone(), oldest.and_then(|(_, task)| task))
+    }
+
+    fn set_task(&mut self, prefix: IpAddr, number: u64, task: AbortHandle) {
+        let Some(prefix) = self.by_prefix.get_mut(&prefix) else { return };
+        // It may be through already.
+        if let Some(place) = prefix.places.iter_mut().find(|(n, _)| *n == number) {
+            place.1 = Some(task);
+        }
     }
 
     fn give_back(&mut self, prefix: IpAddr, number: u64) {
         self.count -= 1;
-        let Some(places) = self.by_prefix.get_mut(&prefix) else { return };
-        places.retain(|(n, _)| *n != number);
-        if places.is_empty() {
+        let Some(entry) = self.by_prefix.get_mut(&prefix) else { return };
+        entry.places.retain(|(n, _)| *n != number);
+        if entry.places.is_empty() {
             self.by_prefix.remove(&prefix);
         }
     }

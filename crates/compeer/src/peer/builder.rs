@@ -240,7 +240,6 @@ impl Builder {
             request_timeout: self.request_timeout,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
             max_connections: self.max_connections,
-            heard_twice: Mutex::default(),
             events: Mutex::new(Some(broadcast::channel(limits::EVENT_QUEUE).0)),
             down: watch::Sender::new(false),
             listening: watch::Sender::new(0),

@@ -58,7 +58,7 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
                 continue;
             }
         }
-        let dial = shared_dial(inner, PeerAddr::new(to.id, hop.addrs));
+        let (dial, ours) = shared_dial(inner, PeerAddr::new(to.id, hop.addrs));
         tokio::select! {
             biased;
             () = came => {}
@@ -70,10 +70,13 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
                         return Err(refused(inner, &link));
                     }
                 }
-                Err(error) => {
-                    // It may have called us meanwhile.
-                    return inner.links.get(to.id).ok_or(error);
-                }
+                // It may have called us meanwhile; and a dial that somebody else
+                // began may not have tried the addresses that we know.
+                Err(error) => match inner.links.get(to.id) {
+                    Some(link) => return Ok(link),
+                    None if ours || dials + 1 >= DIALS => return Err(error),
+                    None => dials += 1,
+                },
             },
         }
     }
@@ -108,11 +111,12 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     to_peer(inner, again).await
 }
 
-/// One dial per peer, whoever waits for it; it goes on when they do not.
-fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> Dial {
+/// One dial per peer, whoever waits for it; it goes on when they do not. Beside
+/// it, whether it was begun here.
+fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> (Dial, bool) {
     let mut dialling = lock(&inner.dialling.0);
     if let Some(dial) = dialling.get(&to.id) {
-        return dial.clone();
+        return (dial.clone(), false);
     }
     let (of_task, id) = (inner.clone(), to.id);
     let task = tokio::spawn(async move {
@@ -122,7 +126,7 @@ fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> Dial {
     });
     let dial = task.map(|joined| joined.unwrap_or(Err(ConnectError::Shutdown))).boxed().shared();
     dialling.insert(id, dial.clone());
-    dial
+    (dial, true)
 }
 
 async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
@@ -143,6 +147,8 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
             () = tokio::time::sleep(limits::NEXT_ADDRESS_AFTER), if more => continue,
         };
         match result {
+            // Whatever transport it is: who answers is who was wanted.
+            Ok(wire) if wire.peer != to.id => wrong = Some(ConnectError::Refused("the transport gave another peer".into())),
             Ok(wire) => return establish(inner, wire, true).await,
             Err(ConnectError::Unreachable(more)) => tried.extend(more),
             Err(error) => wrong = Some(error),
@@ -162,10 +168,6 @@ pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> 
         biased;
         _ = decided.wait_for(Option::is_some) => {}
         _ = closed.wait_for(|closed| *closed) => {}
-        () = tokio::time::sleep(limits::HANDSHAKE_TIMEOUT) => {
-            link.goodbye(GoodbyeReason::Protocol, "no HELLO in time");
-            return Err(ConnectError::TimedOut);
-        }
     }
     if let Some(twin) = inner.links.get(link.peer) {
         return Ok(twin);
@@ -182,18 +184,37 @@ pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> 
 }
 
 fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
+    let peer = wire.peer;
     let session = inner.session(dialled);
     let clock = inner.clock.clone();
-    let link = inner.links.enter(|number| Arc::new(Link::new(number, wire, dialled, session, clock)));
+    let make = |number| Arc::new(Link::new(number, wire, dialled, session, clock));
+    let (link, crowded_out) = inner.links.enter(peer, make);
+    if let Some(old) = crowded_out {
+        old.goodbye(GoodbyeReason::Duplicate, "too many connections of one peer");
+    }
     if inner.is_down() {
         link.turn_away(GoodbyeReason::Shutdown);
     } else if lock(&inner.blocked).contains(&link.peer) {
         link.turn_away(GoodbyeReason::Denied);
-    } else if !dialled && !inner.make_room(link.peer) {
+    } else if !dialled && !inner.has_room(link.peer) {
         link.turn_away(GoodbyeReason::Full);
     }
     tokio::spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
+    tokio::spawn(introduced_in_time(link.clone()));
     link
+}
+
+/// Closes a link on which no HELLO comes, whoever still waits for it.
+async fn introduced_in_time(link: Arc<Link>) {
+    let (mut decided, mut closed) = (link.decided.subscribe(), link.closed());
+    tokio::select! {
+        biased;
+        _ = decided.wait_for(Option::is_some) => {}
+        _ = closed.wait_for(|closed| *closed) => {}
+        () = tokio::time::sleep(limits::HANDSHAKE_TIMEOUT) => {
+            link.goodbye(GoodbyeReason::Protocol, "no HELLO in time");
+        }
+    }
 }
 
 /// Why a link that came about is of no use.
@@ -201,7 +222,7 @@ fn refused(inner: &Inner, link: &Link) -> ConnectError {
     match link.over() {
         Some(Over::WeSaid(GoodbyeReason::Denied, _)) => ConnectError::Blocked(link.peer),
         Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) if link.peer == inner.id => ConnectError::Oneself,
-        Some(Over::WeSaid(GoodbyeReason::KeyRunsTwice, _)) if link.addr.is_some() => {
+        Some(Over::WeSaid(GoodbyeReason::KeyRunsTwice, _)) if link.peer == inner.id => {
             link.addr.clone().map_or(ConnectError::Oneself, ConnectError::KeyRunsTwice)
         }
         Some(over) => ConnectError::Refused(over.words()),
@@ -273,14 +294,16 @@ impl Host for OneselfHost {
     }
 }
 
-/// Takes an accepted wire, as a task of its own.
-pub(crate) fn take_in(inner: &Arc<Inner>, wire: Wire) {
-    let of_task = inner.clone();
-    spawn_until_down(inner, async move {
-        match wire.purpose {
-            // What became of it is told as an event.
-            Purpose::Messages => drop(establish(&of_task, wire, false).await),
-            Purpose::Stream => crate::stream::answer(of_task, wire).await,
+/// Takes an accepted wire; returns when it is introduced, or is a stream that
+/// was accepted, or is gone.
+pub(crate) async fn take_in(inner: &Arc<Inner>, wire: Wire) {
+    match wire.purpose {
+        // What became of it is told as an event.
+        Purpose::Messages => drop(establish(inner, wire, false).await),
+        Purpose::Stream => {
+            if let Some(served) = crate::stream::answer(inner, wire).await {
+                spawn_until_down(inner, served);
+            }
         }
-    });
+    }
 }

@@ -20,7 +20,7 @@ use super::{Peer, spawn_until_down};
 use crate::clock::Dice;
 use crate::handler::{Access, Handler, Registry, StreamHandler};
 use crate::link::driver::Host;
-use crate::link::{Decided, Link, Over};
+use crate::link::{Link, Over};
 use crate::links::{Ending, Links, Verdict};
 use crate::stream::Awaited;
 use crate::transport::Transport;
@@ -52,8 +52,6 @@ pub(crate) struct Inner {
     pub(crate) request_timeout: Duration,
     pub(crate) budget: Arc<Budget>,
     pub(crate) max_connections: usize,
-    /// When we last heard that our own key runs elsewhere.
-    pub(crate) heard_twice: Mutex<Option<Time>>,
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) down: watch::Sender<bool>,
     /// Counts the tasks that hold listening sockets.
@@ -133,22 +131,41 @@ impl Inner {
         lock(&self.events).take();
     }
 
-    /// Makes room for one more connection by giving up the one that nobody
-    /// named and that was idle longest; `false` when there is none.
-    pub(super) fn make_room(&self, for_whom: PeerId) -> bool {
-        if self.links.count() <= self.max_connections || lock(&self.known).contains(&for_whom) {
+    /// Whether one more connection can be had, if need be in place of another.
+    pub(super) fn has_room(&self, for_whom: PeerId) -> bool {
+        self.links.introduced() < self.max_connections || self.is_known(for_whom) || self.least_useful().is_some()
+    }
+
+    /// Gives up the connection that is missed least when there are too many.
+    fn make_room(&self, for_whom: PeerId) -> bool {
+        if self.links.introduced() < self.max_connections || self.is_known(for_whom) {
             return true;
         }
-        let known = lock(&self.known).clone();
-        let candidates = self.links.live().into_iter().filter(|link| !link.dialled && !known.contains(&link.peer));
-        let idle = candidates.map(|link| (link.unused_for(), link)).filter(|(unused, _)| !unused.is_zero());
-        let Some((_, longest)) = idle.max_by_key(|(unused, _)| *unused) else { return false };
-        longest.goodbye(GoodbyeReason::Full, "");
+        let Some(link) = self.least_useful() else { return false };
+        self.links.retire(&link);
+        link.goodbye(GoodbyeReason::Full, "");
         true
     }
 
-    fn twice(&self, peer: PeerId, at: Option<Addr>) {
-        self.tell(Event::KeyRunsTwice { peer, at });
+    /// Of those who called and whom nobody here knows: one that drains, else
+    /// the one unused longest, else the one used longest ago.
+    fn least_useful(&self) -> Option<Arc<Link>> {
+        let candidate = |link: &Arc<Link>| {
+            let introduced = link.decided.borrow().is_some();
+            introduced && !link.dialled && !self.is_known(link.peer)
+        };
+        let links = self.links.all().into_iter().filter(candidate);
+        links.min_by_key(|link| (link.is_usable(), link.unused_for().is_zero(), link.used_at()))
+    }
+
+    fn is_known(&self, peer: PeerId) -> bool {
+        lock(&self.known).contains(&peer)
+    }
+
+    /// Whether what this peer says about our key is to be believed: somebody
+    /// here chose to be connected with it.
+    fn is_chosen(&self, link: &Link) -> bool {
+        link.dialled || self.is_known(link.peer) || lock(&self.kept).contains_key(&link.peer)
     }
 }
 
@@ -171,7 +188,7 @@ impl Host for PeerHost {
             // Our own key: this very process, or another one that has it.
             let oneself = hello.instance == inner.hello.instance;
             if !oneself {
-                inner.twice(inner.id, link.addr.clone());
+                inner.tell(Event::KeyRunsTwice { peer: inner.id, at: link.addr.clone() });
             }
             let reason = if oneself { GoodbyeReason::Duplicate } else { GoodbyeReason::KeyRunsTwice };
             return link.goodbye(reason, "");
@@ -179,12 +196,14 @@ impl Host for PeerHost {
         if lock(&inner.blocked).contains(&link.peer) {
             return link.goodbye(GoodbyeReason::Denied, "");
         }
+        if !link.dialled && !inner.make_room(link.peer) {
+            return link.goodbye(GoodbyeReason::Full, "");
+        }
         match inner.links.register(link, inner.clock.now()) {
             Verdict::Stays { first, instead_of } => {
-                link.decided.send_replace(Some(Decided::Stays));
                 match instead_of {
                     Some((old, Ending::Replaced)) => old.goodbye(GoodbyeReason::Replaced, ""),
-                    Some((old, Ending::Drains)) => old.drain(),
+                    Some((old, Ending::Drains)) => old.drain(GoodbyeReason::Duplicate),
                     None => {}
                 }
                 if first {
@@ -196,16 +215,11 @@ impl Host for PeerHost {
                     });
                 }
             }
-            Verdict::Drains => {
-                link.decided.send_replace(Some(Decided::Drains));
-                link.drain();
-            }
+            Verdict::Drains => link.drain(GoodbyeReason::Duplicate),
             Verdict::Twice(old) => {
                 old.goodbye(GoodbyeReason::KeyRunsTwice, "");
                 link.goodbye(GoodbyeReason::KeyRunsTwice, "");
-                inner.twice(link.peer, link.addr.clone());
-                let reason = "its key runs in two places".into();
-                inner.tell(Event::Disconnected { peer: link.peer, reason });
+                inner.tell(Event::KeyRunsTwice { peer: link.peer, at: link.addr.clone() });
             }
         }
     }
@@ -220,9 +234,8 @@ impl Host for PeerHost {
     }
 
     fn on_peer_drains(&self, link: &Arc<Link>) {
-        // Another connection has come or is about to; until then there is none.
         self.0.links.retire(link);
-        link.drain();
+        link.follow_drain();
     }
 
     fn on_panic(&self, _: &Arc<Link>, kind: Kind, text: String) {
@@ -230,17 +243,21 @@ impl Host for PeerHost {
     }
 
     fn on_over(&self, link: &Arc<Link>, over: &Over) {
-        let was = self.0.links.leave(link);
+        let tell = self.0.links.leave(link);
         // We are alive to hear that we were replaced: so there are two of us.
         if let Over::TheySaid(reason @ (GoodbyeReason::Replaced | GoodbyeReason::KeyRunsTwice), _) = over {
-            if *reason == GoodbyeReason::KeyRunsTwice {
-                *lock(&self.0.heard_twice) = Some(self.0.clock.now());
+            let introduced = link.decided.borrow().is_some();
+            if introduced && self.0.is_chosen(link) {
+                if let Some(kept) = lock(&self.0.kept).get_mut(&link.peer) {
+                    let twice = *reason == GoodbyeReason::KeyRunsTwice;
+                    kept.heard_twice = twice.then(|| self.0.clock.now());
+                }
+                self.0.tell(Event::KeyRunsTwice { peer: self.0.id, at: link.addr.clone() });
             }
-            self.0.twice(self.0.id, link.addr.clone());
         }
-        if was {
+        if tell {
             self.0.tell(Event::Disconnected { peer: link.peer, reason: over.words() });
-        } else if link.decided.borrow().is_none() && !link.dialled {
+        } else if let Over::WeSaid(GoodbyeReason::Denied | GoodbyeReason::Full, _) = over {
             let (peer, addr) = (Some(link.peer), link.addr.clone());
             self.0.tell(Event::Refused { peer, addr, reason: over.words() });
         }

@@ -11,8 +11,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compeer_proto::PeerAddr;
 use compeer_proto::session::GoodbyeReason;
+use compeer_proto::{PeerAddr, Time};
 use futures_util::FutureExt;
 use tokio::task::AbortHandle;
 
@@ -23,6 +23,8 @@ use crate::{ConnectError, Event, Stabilizer, limits, lock};
 pub(crate) struct Kept {
     pub(crate) addr: PeerAddr,
     pub(crate) task: AbortHandle,
+    /// When it last said that our own key runs elsewhere.
+    pub(crate) heard_twice: Option<Time>,
 }
 
 /// A connection that lasted this long was a good one.
@@ -36,7 +38,7 @@ pub(crate) fn keep(inner: &Arc<Inner>, peer: PeerAddr) {
         return;
     }
     let task = spawn_until_down(inner, keep_calling(inner.clone(), peer.clone())).abort_handle();
-    let replaced = lock(&inner.kept).insert(peer.id, Kept { addr: peer, task });
+    let replaced = lock(&inner.kept).insert(peer.id, Kept { addr: peer, task, heard_twice: None });
     if let Some(old) = replaced {
         old.task.abort();
     }
@@ -73,7 +75,8 @@ async fn keep_calling(inner: Arc<Inner>, peer: PeerAddr) {
             }
         };
         let now = inner.clock.now();
-        let twice = lock(&inner.heard_twice).is_some_and(|at| now.since(at) < limits::BACKOFF_KEY_TWICE);
+        let heard = lock(&inner.kept).get(&peer.id).and_then(|kept| kept.heard_twice);
+        let twice = heard.is_some_and(|at| now.since(at) < limits::BACKOFF_KEY_TWICE);
         let after = inner.dice.jitter(if twice { limits::BACKOFF_KEY_TWICE } else { wait });
         wait = (wait * 2).min(limits::BACKOFF_MOST);
         inner.tell(Event::Retrying { peer: peer.id, after, reason });
@@ -115,8 +118,11 @@ pub(crate) fn sweep(inner: &Arc<Inner>) {
             for link in of_task.links.live() {
                 // The side that dialled decides: the other may be kept by it.
                 let kept = lock(&of_task.kept).contains_key(&link.peer);
-                if link.dialled && !kept && link.unused_for() >= limits::PASSING_IDLE {
-                    link.goodbye(GoodbyeReason::Idle, "");
+                let idle = !kept && link.unused_for() >= limits::PASSING_IDLE;
+                if link.dialled && link.addr.is_some() && idle {
+                    // Not at once: a request of the other side may be on its way.
+                    of_task.links.retire(&link);
+                    link.drain(GoodbyeReason::Idle);
                 }
             }
         }
