@@ -23,7 +23,7 @@ use crate::home::{Home, key};
 use crate::names;
 use crate::store::Store;
 use compeer::{Addr, Peer, PeerAddr, limits};
-use listen::Listening;
+use listen::{Listening, Relations};
 use serde::{Deserialize, Serialize};
 use state::State;
 use std::sync::Arc;
@@ -87,17 +87,10 @@ impl Node {
         let name = nickname(&settings, &store, &identity.peer_id())?;
         let id = identity.peer_id();
         let state = Arc::new(State::new(home, store, settings.role, id, name)?);
-        let peer = listen::spawn(&state, identity, &settings).await?;
+        let relations = Relations::of(&state.store)?;
+        let peer = listen::spawn(&state, identity, &settings, &relations).await?;
         let events = peer.events();
         let node = Node { peer, state };
-        for known in node.state.store.peers()? {
-            if known.blocked {
-                node.peer.block(known.id);
-            }
-            if known.petname.is_some() {
-                node.peer.know(known.id);
-            }
-        }
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;

@@ -7,7 +7,8 @@
 use super::state::State;
 use super::{Settings, answers};
 use crate::exit::{CommandError, Outcome};
-use compeer::{Identity, Peer, SpawnError, limits};
+use crate::store::Store;
+use compeer::{Identity, Peer, PeerId, SpawnError, limits};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -52,25 +53,30 @@ fn everywhere(port: u16) -> [SocketAddr; 2] {
 }
 
 /// Starts the peer with its handlers, on a port as described above.
-pub(super) async fn spawn(state: &Arc<State>, identity: Identity, settings: &Settings) -> Outcome<Peer> {
+pub(super) async fn spawn(
+    state: &Arc<State>,
+    identity: Identity,
+    settings: &Settings,
+    relations: &Relations,
+) -> Outcome<Peer> {
     let again = || identity.clone();
     match &settings.listening {
         Listening::Nowhere => {
-            spawn_at(state, again(), settings, Vec::new()).await.map_err(|error| cannot(&error))
+            spawn_at(state, again(), settings, relations, Vec::new()).await.map_err(|error| cannot(&error))
         }
         Listening::At(addrs) => {
-            spawn_at(state, again(), settings, addrs.clone()).await.map_err(|error| match taken(&error) {
+            spawn_at(state, again(), settings, relations, addrs.clone()).await.map_err(|error| match taken(&error) {
                 true => cannot(&error).hint("another program listens there; choose another with --listen"),
                 false => cannot(&error),
             })
         }
-        Listening::AnyPort => spawn_anywhere(state, again, settings).await,
+        Listening::AnyPort => spawn_anywhere(state, again, settings, relations).await,
         Listening::Usual => {
             let remembered = state.store.setting("port")?.and_then(|port| port.parse().ok());
             let port = remembered.unwrap_or(limits::DEFAULT_PORT);
-            match spawn_everywhere(state, again(), settings, port).await {
+            match spawn_everywhere(state, again(), settings, relations, port).await {
                 Err(error) if taken(&error) => {
-                    let peer = spawn_anywhere(state, again, settings).await?;
+                    let peer = spawn_anywhere(state, again, settings, relations).await?;
                     if let Some(addr) = peer.local_addrs().first() {
                         state.store.set("port", &addr.port().to_string())?;
                         state.moved_from(port);
@@ -88,12 +94,13 @@ async fn spawn_anywhere(
     state: &Arc<State>,
     identity: impl Fn() -> Identity,
     settings: &Settings,
+    relations: &Relations,
 ) -> Outcome<Peer> {
     let mut tries = 1;
     loop {
         let probe = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|probe| probe.local_addr());
         let port = probe.map_err(|error| CommandError::failed(format!("no free port: {error}")))?.port();
-        match spawn_everywhere(state, identity(), settings, port).await {
+        match spawn_everywhere(state, identity(), settings, relations, port).await {
             Err(error) if taken(&error) && tries < TRIES => tries += 1,
             spawned => return spawned.map_err(|error| cannot(&error)),
         }
@@ -105,11 +112,12 @@ async fn spawn_everywhere(
     state: &Arc<State>,
     identity: Identity,
     settings: &Settings,
+    relations: &Relations,
     port: u16,
 ) -> Result<Peer, SpawnError> {
     let both = everywhere(port);
     let addrs = if has_ipv6() { both.to_vec() } else { both[..1].to_vec() };
-    spawn_at(state, identity, settings, addrs).await
+    spawn_at(state, identity, settings, relations, addrs).await
 }
 
 fn has_ipv6() -> bool {
@@ -120,6 +128,7 @@ async fn spawn_at(
     state: &Arc<State>,
     identity: Identity,
     settings: &Settings,
+    relations: &Relations,
     addrs: Vec<SocketAddr>,
 ) -> Result<Peer, SpawnError> {
     let mut builder = Peer::builder().identity(identity).name(&state.name).max_peers(settings.max_peers);
@@ -129,7 +138,30 @@ async fn spawn_at(
     for addr in &settings.advertise {
         builder = builder.advertise(addr.clone());
     }
+    // From the start: not even for a moment may a blocked peer come in.
+    builder = relations.blocked.iter().fold(builder, |builder, id| builder.block(*id));
+    builder = relations.known.iter().fold(builder, |builder, id| builder.know(*id));
     answers::register(builder, state).spawn().await
+}
+
+/// How this home stands to other peers.
+pub(super) struct Relations {
+    known: Vec<PeerId>,
+    blocked: Vec<PeerId>,
+}
+
+impl Relations {
+    /// As the store has it: paired peers are known.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub(super) fn of(store: &Store) -> Outcome<Relations> {
+        let peers = store.peers()?;
+        let known = peers.iter().filter(|peer| peer.petname.is_some()).map(|peer| peer.id).collect();
+        let blocked = peers.iter().filter(|peer| peer.blocked).map(|peer| peer.id).collect();
+        Ok(Relations { known, blocked })
+    }
 }
 
 fn taken(error: &SpawnError) -> bool {

@@ -5,6 +5,7 @@
 //! gives a peer with a new key that listens nowhere, keeps everything in memory
 //! and lives on the system's clock and randomness.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use compeer_proto::ext::Ext;
 use compeer_proto::frame::{EXT_NAME, Hello, PeerLimits};
 use compeer_proto::session::Budget;
-use compeer_proto::{Addr, Kind};
+use compeer_proto::{Addr, Kind, PeerId};
 use tokio::sync::{broadcast, watch};
 
 use super::inner::{DEFAULT_CONNECTIONS, Inner};
@@ -59,6 +60,8 @@ pub struct Builder {
     name: Option<String>,
     max_peers: usize,
     max_connections: usize,
+    known: BTreeSet<PeerId>,
+    blocked: BTreeSet<PeerId>,
     handlers: Vec<(Option<Kind>, Access, Arc<dyn Handler>)>,
     stream_handlers: Vec<(Option<Kind>, Arc<dyn StreamHandler>)>,
     router: Arc<dyn Router>,
@@ -78,6 +81,8 @@ impl Builder {
             name: None,
             max_peers: 0,
             max_connections: DEFAULT_CONNECTIONS,
+            known: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             handlers: Vec::new(),
             stream_handlers: Vec::new(),
             router: Arc::new(Direct),
@@ -127,6 +132,18 @@ impl Builder {
     /// caller that nobody here knows and that was idle longest goes.
     pub fn max_connections(mut self, n: usize) -> Self {
         self.max_connections = n.min(limits::MAX_CONNECTIONS);
+        self
+    }
+
+    /// Marks a peer as known from the start: see [`Peer::know`].
+    pub fn know(mut self, peer: PeerId) -> Self {
+        self.known.insert(peer);
+        self
+    }
+
+    /// Blocks a peer from the start: see [`Peer::block`].
+    pub fn block(mut self, peer: PeerId) -> Self {
+        self.blocked.insert(peer);
         self
     }
 
@@ -194,7 +211,7 @@ impl Builder {
         for (kind, access, handler) in self.handlers {
             registry.insert(kind.ok_or(SpawnError::Kind)?, access, handler);
         }
-        let mut stream_handlers = std::collections::BTreeMap::new();
+        let mut stream_handlers = BTreeMap::new();
         for (kind, handler) in self.stream_handlers {
             stream_handlers.insert(kind.ok_or(SpawnError::Kind)?, handler);
         }
@@ -229,8 +246,8 @@ impl Builder {
             awaited: Default::default(),
             transport,
             tls,
-            known: Mutex::default(),
-            blocked: Mutex::default(),
+            known: Mutex::new(self.known),
+            blocked: Mutex::new(self.blocked),
             kept: Mutex::default(),
             dialling: Default::default(),
             oneself: Default::default(),
