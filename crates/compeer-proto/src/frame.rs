@@ -128,6 +128,8 @@ pub enum Frame<'a> {
     RefuseStream {
         /// Stream id.
         stream: u64,
+        /// Why: a status as that of END, see [`crate::session::Outcome`].
+        status: u8,
         /// Words for a person.
         text: &'a [u8],
     },
@@ -190,6 +192,7 @@ struct MessageHeader<'a> {
     kind: Raw<'a>,
 }
 
+/// Of END and REFUSE_STREAM.
 #[derive(Serialize, Deserialize)]
 struct EndHeader<'a> {
     id: u64,
@@ -208,7 +211,7 @@ struct CreditHeader {
 struct StreamHeader<'a> {
     stream: u64,
     #[serde(borrow)]
-    raw: Raw<'a>,
+    kind: Raw<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -315,11 +318,11 @@ pub fn decode(frame: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
         PONG => take::<u64>(rest).map(|(nonce, left)| (Frame::Pong { nonce }, left)).ok_or(bad)?,
         OPEN_STREAM => {
             let (h, left) = take::<StreamHeader<'_>>(rest).ok_or(bad)?;
-            (Frame::OpenStream { stream: h.stream, kind: h.raw.0 }, left)
+            (Frame::OpenStream { stream: h.stream, kind: h.kind.0 }, left)
         }
         REFUSE_STREAM => {
-            let (h, left) = take::<StreamHeader<'_>>(rest).ok_or(bad)?;
-            (Frame::RefuseStream { stream: h.stream, text: h.raw.0 }, left)
+            let (h, left) = take::<EndHeader<'_>>(rest).ok_or(bad)?;
+            (Frame::RefuseStream { stream: h.id, status: h.status, text: h.text.0 }, left)
         }
         DRAIN => (Frame::Drain, rest),
         GOODBYE => {
@@ -362,10 +365,10 @@ pub fn encode(frame: &Frame<'_>, out: &mut Vec<u8>) {
         Frame::Ping { nonce } => put(PING, &nonce, &[], out),
         Frame::Pong { nonce } => put(PONG, &nonce, &[], out),
         Frame::OpenStream { stream, kind } => {
-            put(OPEN_STREAM, &StreamHeader { stream, raw: Raw(kind) }, &[], out);
+            put(OPEN_STREAM, &StreamHeader { stream, kind: Raw(kind) }, &[], out);
         }
-        Frame::RefuseStream { stream, text } => {
-            put_text(REFUSE_STREAM, &StreamHeader { stream, raw: Raw(text) }, out);
+        Frame::RefuseStream { stream, status, text } => {
+            put_text(REFUSE_STREAM, &EndHeader { id: stream, status, text: Raw(text) }, out);
         }
         Frame::Drain => out.push(DRAIN),
         Frame::Goodbye { reason, text } => put_text(GOODBYE, &GoodbyeHeader { reason, text: Raw(text) }, out),

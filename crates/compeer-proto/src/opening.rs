@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Raw, cut_text};
+use crate::session::Outcome;
 use crate::{Kind, limits};
 
 #[cfg(test)]
@@ -35,8 +36,9 @@ pub struct Opening {
 pub enum Answer {
     /// Go ahead.
     Accepted,
-    /// No, and why, for a person.
-    Refused(String),
+    /// No, and why; never [`Outcome::Done`]. [`Outcome::Cancelled`]: the session
+    /// that the opening names is over or never was.
+    Refused(Outcome),
 }
 
 /// The bytes are no opening or answer.
@@ -54,7 +56,7 @@ struct WireOpening<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct WireAnswer<'a> {
-    refused: bool,
+    status: u8,
     text: &'a str,
 }
 
@@ -102,12 +104,12 @@ impl Opening {
 impl Answer {
     /// With its length field.
     pub fn encode(&self) -> Vec<u8> {
-        let (refused, text) = match self {
-            Answer::Accepted => (false, ""),
-            Answer::Refused(text) => (true, text.as_str()),
+        let (status, text) = match self {
+            Answer::Accepted => (Outcome::Done.status(), ""),
+            Answer::Refused(why) => (why.status(), why.text()),
         };
-        let wire = WireAnswer { refused, text: cut_text(text, limits::MAX_TEXT) };
-        framed(&postcard::to_allocvec(&wire).expect("a flag and a text always serialise"))
+        let wire = WireAnswer { status, text: cut_text(text, limits::MAX_TEXT) };
+        framed(&postcard::to_allocvec(&wire).expect("a number and a text always serialise"))
     }
 
     /// From what follows the length field.
@@ -119,6 +121,9 @@ impl Answer {
         if wire.text.len() > limits::MAX_TEXT {
             return Err(OpeningError);
         }
-        Ok(if wire.refused { Answer::Refused(wire.text.to_owned()) } else { Answer::Accepted })
+        Ok(match Outcome::from_wire(wire.status, wire.text.as_bytes()) {
+            Outcome::Done => Answer::Accepted,
+            why => Answer::Refused(why),
+        })
     }
 }

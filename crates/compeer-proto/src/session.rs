@@ -253,9 +253,10 @@ impl Session {
         stream
     }
 
-    /// Says that a stream asked for will not come.
-    pub fn refuse_stream(&mut self, stream: u64, text: &str) {
-        self.out.control(&Frame::RefuseStream { stream, text: cut(text).as_bytes() });
+    /// Says that a stream asked for will not come, and why.
+    pub fn refuse_stream(&mut self, stream: u64, why: &Outcome) {
+        let text = cut(why.text()).as_bytes();
+        self.out.control(&Frame::RefuseStream { stream, status: why.status(), text });
     }
 
     /// Starts no more requests; [`Event::Drained`] comes when all is answered

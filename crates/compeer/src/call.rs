@@ -33,7 +33,7 @@ pub(crate) enum Way {
 
 /// How often another connection is looked for when one was closed under a
 /// request that had not left.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 impl Way {
     /// The connection there is. It may be about to close.

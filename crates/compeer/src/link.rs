@@ -24,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::transport::Wire;
-use crate::{Clock, lock};
+use crate::{Clock, limits, lock};
 
 pub(crate) mod driver;
 mod state;
@@ -356,9 +356,9 @@ impl Link {
         id
     }
 
-    pub(crate) fn refuse_stream(&self, stream: u64, text: &str) {
+    pub(crate) fn refuse_stream(&self, stream: u64, why: &Outcome) {
         let mut state = lock(&self.state);
-        state.session.refuse_stream(stream, text);
+        state.session.refuse_stream(stream, why);
         state.kick(false);
     }
 
@@ -373,6 +373,52 @@ impl Link {
         let mut state = lock(&self.state);
         state.session.drain();
         state.kick(false);
+    }
+
+    /// Both sides drain and nothing is left to answer: closes, at once or when
+    /// the last of this side's streams has ended.
+    fn drained(&self) {
+        let mut state = lock(&self.state);
+        state.drained = true;
+        self.farewell(&mut state);
+    }
+
+    /// Says goodbye if all has come to its end and this side is to say it.
+    fn farewell(&self, state: &mut State) {
+        let farewell = *lock(&self.farewell);
+        if let Some(reason) = farewell.filter(|_| state.drained && self.streams.load(Ordering::Relaxed) == 0) {
+            state.goodbye(reason, "", self.clock.now());
+        }
+    }
+
+    /// A place for one more stream. Places are counted under the lock, so that
+    /// none is taken while the link closes for want of any.
+    pub(crate) fn take_place(&self) -> Result<(), Outcome> {
+        let state = lock(&self.state);
+        if state.is_closing() {
+            return Err(Outcome::Cancelled);
+        }
+        if self.streams.load(Ordering::Relaxed) >= limits::MAX_STREAMS_PER_PEER {
+            return Err(Outcome::Busy);
+        }
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives a place back.
+    pub(crate) fn leave_place(&self) {
+        self.touch(self.clock.now());
+        let mut state = lock(&self.state);
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+        self.farewell(&mut state);
+    }
+
+    /// Whether the other side closed it in good order, with all that it had
+    /// brought to its end.
+    pub(crate) fn gave_way(&self) -> bool {
+        let state = lock(&self.state);
+        let orderly = [GoodbyeReason::Duplicate, GoodbyeReason::Idle];
+        state.drained && matches!(&state.over, Some(Over::TheySaid(reason, _)) if orderly.contains(reason))
     }
 
     /// Closes with a word. What is in flight breaks.

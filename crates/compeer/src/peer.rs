@@ -240,15 +240,16 @@ impl Peer {
     /// Opens a stream of a kind for which the other side has a handler.
     ///
     /// # Errors
-    /// [`RequestError`]; [`RequestError::Busy`] with eight streams open.
+    /// [`RequestError`]; [`RequestError::Busy`] with eight streams open on
+    /// either side, [`RequestError::NoHandler`] and [`RequestError::Denied`] as
+    /// for requests.
     pub async fn open_stream<K: TryInto<Kind>>(
         &self,
         to: impl Into<PeerAddr>,
         kind: K,
     ) -> Result<Stream, RequestError> {
         let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
-        let link = self.way(to.into()).find().await?;
-        crate::stream::open(&self.0, link, kind).await
+        crate::stream::open(&self.0, &self.way(to.into()), kind).await
     }
 
     /// Connects, or gives the connection there is. For an [`Addr`], whose key

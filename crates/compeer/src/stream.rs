@@ -2,7 +2,8 @@
 //!
 //! A stream is a wire of its own beside the message connection, so loss or load
 //! on one does not hold up the other (DESIGN §4.1). It belongs to the session
-//! of the two peers and dies with it. Whoever dialled the message connection
+//! of the two peers and dies with it; a session that gives way to its twin lasts
+//! until its streams have ended. Whoever dialled the message connection
 //! dials the streams, to the same address; the other side asks for one by
 //! message. At most [`MAX_STREAMS_PER_PEER`](crate::limits::MAX_STREAMS_PER_PEER)
 //! at a time with one peer.
@@ -10,22 +11,28 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use compeer_proto::opening::{self, Answer, Opening};
+use compeer_proto::session::Outcome;
 use compeer_proto::{Kind, PeerId};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Fuse};
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
+use crate::call::{ATTEMPTS, Way};
+use crate::handler::StreamHandler;
 use crate::link::Link;
-use crate::peer::Inner;
+use crate::link::driver::panic_text;
+use crate::peer::{Inner, spawn_until_down};
 use crate::transport::{ByteStream, Purpose, Wire};
-use crate::{ConnectError, RequestError, limits, lock};
+use crate::{ConnectError, Event, RequestError, limits, lock};
 
 /// A byte stream with a proven peer: [`AsyncRead`] and [`AsyncWrite`].
 ///
@@ -35,37 +42,76 @@ pub struct Stream {
     io: Box<dyn ByteStream>,
     kind: Kind,
     /// One each for reading and writing: the halves may be in two tasks.
-    deaths: [Fuse<BoxFuture<'static, ()>>; 2],
+    fates: [Fate; 2],
     dead: bool,
-    place: Place,
+    place: Arc<Place>,
+}
+
+/// What the session lets become of one half of a stream.
+enum Fate {
+    /// The session lives. Gives whether it gave way to its twin.
+    Bound(BoxFuture<'static, bool>),
+    /// The session gave way to its twin. The other side ends a session so only
+    /// when it has no streams left: what it sent may be read, until nothing
+    /// more comes for a while.
+    Lingers(Option<Pin<Box<Sleep>>>),
+    Dead,
+}
+
+impl Fate {
+    fn of(link: &Arc<Link>) -> Self {
+        let link = link.clone();
+        Fate::Bound(Box::pin(async move {
+            let _ = link.closed().wait_for(|closed| *closed).await;
+            link.gave_way()
+        }))
+    }
+
+    /// Ready when this half is at its end, asked when nothing moves.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Fate::Bound(over) = self {
+            let gave_way = std::task::ready!(over.as_mut().poll(cx));
+            *self = if gave_way { Fate::Lingers(None) } else { Fate::Dead };
+        }
+        if let Fate::Lingers(silence) = self {
+            let silence = silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STREAM_LINGER)));
+            std::task::ready!(silence.as_mut().poll(cx));
+            *self = Fate::Dead;
+        }
+        Poll::Ready(())
+    }
+
+    /// Something moved.
+    fn moved(&mut self) {
+        if let Fate::Lingers(silence) = self {
+            *silence = None;
+        }
+    }
 }
 
 /// One of the streams that a link may have.
 struct Place(Arc<Link>);
 
 impl Place {
-    fn take(link: &Arc<Link>) -> Option<Place> {
-        let most = limits::MAX_STREAMS_PER_PEER;
-        let taken = link.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1));
-        taken.is_ok().then(|| Place(link.clone()))
+    /// # Errors
+    /// [`Outcome::Busy`] when all are taken, [`Outcome::Cancelled`] when the
+    /// link is being closed.
+    fn take(link: &Arc<Link>) -> Result<Arc<Place>, Outcome> {
+        link.take_place()?;
+        Ok(Arc::new(Place(link.clone())))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.touch(self.0.clock.now());
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.leave_place();
     }
 }
 
 impl Stream {
-    fn new(io: Box<dyn ByteStream>, kind: Kind, place: Place) -> Self {
-        let deaths = [(); 2].map(|()| {
-            let mut closed = place.0.closed();
-            let death: BoxFuture<'static, ()> = Box::pin(async move { drop(closed.wait_for(|closed| *closed).await) });
-            death.fuse()
-        });
-        Stream { io, kind, deaths, dead: false, place }
+    fn new(io: Box<dyn ByteStream>, kind: Kind, place: Arc<Place>) -> Self {
+        let fates = [(); 2].map(|()| Fate::of(&place.0));
+        Stream { io, kind, fates, dead: false, place }
     }
 
     /// Who is at the other end, proven.
@@ -78,37 +124,41 @@ impl Stream {
         self.kind
     }
 
-    fn poll_death(&mut self, half: usize, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.dead = self.dead || Pin::new(&mut self.deaths[half]).poll(cx).is_ready();
+    /// What a half gives for what its byte stream gave.
+    fn unless_dead<T>(
+        &mut self,
+        half: usize,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.fates[half].moved();
+            return polled;
+        }
+        self.dead = self.dead || self.fates[half].poll_end(cx).is_ready();
         if !self.dead {
             return Poll::Pending;
         }
-        Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, "the session ended"))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the session ended")))
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Pending => self.poll_death(0, cx).map(Err),
-            ready => ready,
-        }
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.unless_dead(0, cx, read)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.io).poll_write(cx, bytes) {
-            Poll::Pending => self.poll_death(1, cx).map(Err),
-            ready => ready,
-        }
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.unless_dead(1, cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Pending => self.poll_death(1, cx).map(Err),
-            ready => ready,
-        }
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.unless_dead(1, cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -116,89 +166,205 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Who waits for a stream, or for the words with which it is refused.
-type Waiter = oneshot::Sender<Result<Box<dyn ByteStream>, String>>;
+/// Who waits for a stream, or hears why it does not come.
+type Waiter = oneshot::Sender<Result<Box<dyn ByteStream>, Outcome>>;
 
 /// Streams asked for by OPEN_STREAM and not here yet, by session and id.
 #[derive(Default)]
 pub(crate) struct Awaited(Mutex<BTreeMap<([u8; 16], u64), Waiter>>);
 
 impl Awaited {
-    pub(crate) fn refused(&self, link: &Link, stream: u64, text: String) {
+    pub(crate) fn refused(&self, link: &Link, stream: u64, why: Outcome) {
         if let Some(waiter) = lock(&self.0).remove(&(link.session_id, stream)) {
-            let _ = waiter.send(Err(text));
+            let _ = waiter.send(Err(why));
         }
     }
+}
+
+/// Why a stream did not come about on one link.
+enum NotOpened {
+    /// The link was closed before the other side could have begun it: another
+    /// link will do.
+    Again,
+    For(RequestError),
+}
+
+impl From<Outcome> for NotOpened {
+    fn from(why: Outcome) -> Self {
+        let refused = |why: String| RequestError::Unreachable(ConnectError::Refused(why));
+        match why {
+            Outcome::Cancelled => NotOpened::Again,
+            Outcome::Failed(text) => NotOpened::For(refused(text)),
+            why => NotOpened::For(RequestError::from_outcome(why).unwrap_or_else(|| refused(String::new()))),
+        }
+    }
+}
+
+impl From<RequestError> for NotOpened {
+    fn from(error: RequestError) -> Self {
+        NotOpened::For(error)
+    }
+}
+
+/// Opens a stream with a peer, on whatever link there is or comes about.
+pub(crate) async fn open(inner: &Arc<Inner>, way: &Way, kind: Kind) -> Result<Stream, RequestError> {
+    for _ in 0..ATTEMPTS {
+        let link = way.find().await?;
+        match open_on(inner, &link, kind).await {
+            Ok(stream) => return Ok(stream),
+            Err(NotOpened::For(error)) => return Err(error),
+            Err(NotOpened::Again) => {}
+        }
+    }
+    Err(RequestError::Unreachable(ConnectError::Refused("each connection was closed at once".into())))
 }
 
 /// Opens a stream on a link, from whichever side dialled it.
-pub(crate) async fn open(inner: &Arc<Inner>, link: Arc<Link>, kind: Kind) -> Result<Stream, RequestError> {
-    let place = Place::take(&link).ok_or(RequestError::Busy)?;
+async fn open_on(inner: &Arc<Inner>, link: &Arc<Link>, kind: Kind) -> Result<Stream, NotOpened> {
+    let place = Place::take(link)?;
+    if link.peer == inner.id {
+        return with_oneself(inner, kind, place);
+    }
+    let begun = AtomicBool::new(false);
     let opened = async {
         if link.dialled {
-            let id = link.new_stream_id();
-            let io = dial(inner, &link, id, kind).await?;
-            return Ok(Stream::new(io, kind, place));
-        }
-        let (tx, rx) = oneshot::channel();
-        let id = link.ask_for_stream(&kind, |id| {
-            lock(&inner.awaited.0).insert((link.session_id, id), tx);
-        });
-        let _forget = Forget(inner, link.session_id, id);
-        match rx.await {
-            Ok(Ok(io)) => Ok(Stream::new(io, kind, place)),
-            Ok(Err(text)) => Err(RequestError::Unreachable(ConnectError::Refused(text))),
-            Err(_) => Err(RequestError::Disconnected),
+            dial(inner, link, link.new_stream_id(), kind, &begun).await
+        } else {
+            ask(inner, link, kind).await
         }
     };
-    let mut closed = link.closed();
-    tokio::select! {
-        biased;
-        opened = opened => opened,
-        _ = closed.wait_for(|closed| *closed) => Err(RequestError::Disconnected),
-        () = tokio::time::sleep(limits::STREAM_TIMEOUT) => Err(RequestError::TimedOut),
-    }
+    let in_time = tokio::time::timeout(limits::STREAM_TIMEOUT, opened).await;
+    let not_in_time = |_| match begun.load(Ordering::Relaxed) || !link.dialled {
+        true => NotOpened::For(RequestError::TimedOut),
+        false => NotOpened::For(RequestError::Unreachable(ConnectError::TimedOut)),
+    };
+    Ok(Stream::new(in_time.map_err(not_in_time)??, kind, place))
 }
 
-struct Forget<'a>(&'a Arc<Inner>, [u8; 16], u64);
+/// Asks the other side to dial a stream.
+async fn ask(inner: &Inner, link: &Arc<Link>, kind: Kind) -> Result<Box<dyn ByteStream>, NotOpened> {
+    let (tx, mut rx) = oneshot::channel();
+    let id = link.ask_for_stream(&kind, |id| {
+        lock(&inner.awaited.0).insert((link.session_id, id), tx);
+    });
+    let forget = Forget(inner, (link.session_id, id));
+    let mut closed = link.closed();
+    let answered = tokio::select! {
+        biased;
+        answered = &mut rx => answered,
+        _ = closed.wait_for(|closed| *closed) => {
+            // Who has not been let in has begun nothing.
+            if forget.now() {
+                return Err(NotOpened::Again);
+            }
+            rx.await
+        }
+    };
+    Ok(answered.map_err(|_| RequestError::Disconnected)??)
+}
+
+struct Forget<'a>(&'a Inner, ([u8; 16], u64));
+
+impl Forget<'_> {
+    /// Whether it was still waited for.
+    fn now(&self) -> bool {
+        lock(&self.0.awaited.0).remove(&self.1).is_some()
+    }
+}
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        lock(&self.0.awaited.0).remove(&(self.1, self.2));
+        self.now();
     }
 }
 
-/// Dials a stream of a link that this side dialled.
-async fn dial(inner: &Arc<Inner>, link: &Arc<Link>, id: u64, kind: Kind) -> Result<Box<dyn ByteStream>, RequestError> {
+/// Dials a stream of a link that this side dialled. `begun` tells whether the
+/// other side can have heard of it.
+async fn dial(
+    inner: &Inner,
+    link: &Arc<Link>,
+    id: u64,
+    kind: Kind,
+    begun: &AtomicBool,
+) -> Result<Box<dyn ByteStream>, NotOpened> {
+    let refused = |why: String| NotOpened::For(RequestError::Unreachable(ConnectError::Refused(why)));
     let Some(addr) = link.addr.clone() else {
-        let why = "streams need a connection that was dialled, not one that was handed in";
-        return Err(RequestError::Unreachable(ConnectError::Refused(why.into())));
+        return Err(refused("streams need a connection that was dialled, not one that was handed in".into()));
     };
-    let wire = inner.transport.dial(addr, Some(link.peer), Purpose::Stream).await?;
-    let mut io = wire.io;
-    let refused = |why: String| RequestError::Unreachable(ConnectError::Refused(why));
-    let opening = Opening { session: link.session_id, stream: id, kind };
-    let answer = async {
-        io.write_all(&opening.encode()).await?;
-        io.flush().await?;
-        let body = read_framed(&mut io).await?;
-        Answer::decode(&body).map_err(io::Error::other)
+    let dialled = async {
+        let wire = inner.transport.dial(addr, Some(link.peer), Purpose::Stream).await;
+        let mut io = wire.map_err(RequestError::from)?.io;
+        begun.store(true, Ordering::Relaxed);
+        let opening = Opening { session: link.session_id, stream: id, kind };
+        let answer = async {
+            io.write_all(&opening.encode()).await?;
+            io.flush().await?;
+            let body = read_framed(&mut io).await?;
+            Answer::decode(&body).map_err(io::Error::other)
+        };
+        match answer.await {
+            Ok(Answer::Accepted) => Ok(io),
+            Ok(Answer::Refused(why)) => Err(why.into()),
+            Err(error) => Err(refused(error.to_string())),
+        }
     };
-    match answer.await {
-        Ok(Answer::Accepted) => Ok(io),
-        Ok(Answer::Refused(text)) => Err(refused(text)),
-        Err(error) => Err(refused(error.to_string())),
+    let mut closed = link.closed();
+    let broken = async {
+        let _ = closed.wait_for(|closed| *closed).await;
+        if link.gave_way() {
+            // If the other side has begun it, it has ended it since, and its
+            // bytes may be on their way; if not, it says so.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        dialled = dialled => dialled,
+        () = broken => Err(match begun.load(Ordering::Relaxed) {
+            true => NotOpened::For(RequestError::Disconnected),
+            false => NotOpened::Again,
+        }),
     }
 }
 
-/// The other side asked for a stream: dial it and serve it.
-pub(crate) async fn dial_asked(inner: Arc<Inner>, link: Arc<Link>, id: u64, kind: Kind) {
-    let refuse = |text: &str| link.refuse_stream(id, text);
-    let Some(handler) = inner.stream_handler(&kind) else { return refuse("no handler for this kind of stream") };
-    let Some(place) = Place::take(&link) else { return refuse("too many streams") };
-    match dial(&inner, &link, id, kind).await {
-        Ok(io) => handler.call(Stream::new(io, kind, place)).await,
-        Err(error) => refuse(&error.to_string()),
+/// A stream with ourselves, inside the process.
+fn with_oneself(inner: &Arc<Inner>, kind: Kind, place: Arc<Place>) -> Result<Stream, NotOpened> {
+    let handler = inner.stream_handler(&kind).ok_or(Outcome::NoHandler)?;
+    let (near, far) = tokio::io::duplex(limits::WINDOW as usize);
+    let served = Stream::new(Box::new(far), kind, place.clone());
+    spawn_until_down(inner, serve(inner.clone(), handler, served));
+    Ok(Stream::new(Box::new(near), kind, place))
+}
+
+/// Runs a handler; a panic ends its own stream only.
+async fn serve(inner: Arc<Inner>, handler: Arc<dyn StreamHandler>, stream: Stream) {
+    let kind = stream.kind;
+    let served = AssertUnwindSafe(async { handler.call(stream).await });
+    if let Err(panic) = served.catch_unwind().await {
+        inner.tell(Event::HandlerPanicked { kind, text: panic_text(&*panic) });
+    }
+}
+
+/// The other side asked for a stream: dial it and serve it. Its place is taken
+/// at once, so that a link that drains waits for it.
+pub(crate) fn dial_asked(
+    inner: Arc<Inner>,
+    link: Arc<Link>,
+    id: u64,
+    kind: Kind,
+) -> impl Future<Output = ()> + Send {
+    let wanted = inner.stream_handler(&kind).ok_or(Outcome::NoHandler);
+    let wanted = wanted.and_then(|handler| Ok((handler, Place::take(&link)?)));
+    async move {
+        let (handler, place) = match wanted {
+            Ok(wanted) => wanted,
+            Err(why) => return link.refuse_stream(id, &why),
+        };
+        match dial(&inner, &link, id, kind, &AtomicBool::new(false)).await {
+            Ok(io) => serve(inner, handler, Stream::new(io, kind, place)).await,
+            Err(NotOpened::Again) => link.refuse_stream(id, &Outcome::Cancelled),
+            Err(NotOpened::For(error)) => link.refuse_stream(id, &Outcome::Failed(error.to_string())),
+        }
     }
 }
 
@@ -214,7 +380,7 @@ pub(crate) async fn answer(inner: &Arc<Inner>, wire: Wire) -> Option<BoxFuture<'
     let reply = match accept(inner, peer, &opening) {
         Ok(accepted) => accepted,
         Err(why) => {
-            let _ = io.write_all(&Answer::Refused(why.into()).encode()).await;
+            let _ = io.write_all(&Answer::Refused(why).encode()).await;
             let _ = io.shutdown().await;
             return None;
         }
@@ -229,25 +395,27 @@ pub(crate) async fn answer(inner: &Arc<Inner>, wire: Wire) -> Option<BoxFuture<'
             let _ = waiter.send(Ok(io));
             None
         }
-        Accepted::Served(handler, place) => Some(handler.call(Stream::new(io, opening.kind, place))),
+        Accepted::Served(handler, place) => {
+            Some(serve(inner.clone(), handler, Stream::new(io, opening.kind, place)).boxed())
+        }
     }
 }
 
 enum Accepted {
     Asked(Waiter),
-    Served(Arc<dyn crate::handler::StreamHandler>, Place),
+    Served(Arc<dyn StreamHandler>, Arc<Place>),
 }
 
-fn accept(inner: &Inner, peer: PeerId, opening: &Opening) -> Result<Accepted, &'static str> {
+fn accept(inner: &Inner, peer: PeerId, opening: &Opening) -> Result<Accepted, Outcome> {
     // The key just proven must own the session that is named.
-    let link = inner.links.by_session(peer, opening.session).ok_or("no such session")?;
+    let link = inner.links.by_session(peer, opening.session).ok_or(Outcome::Cancelled)?;
     if opening.stream % 2 == 1 {
         let waiter = lock(&inner.awaited.0).remove(&(opening.session, opening.stream));
-        return waiter.map(Accepted::Asked).ok_or("that stream was not asked for");
+        // Who asked for it may have given up.
+        return waiter.map(Accepted::Asked).ok_or(Outcome::Cancelled);
     }
-    let handler = inner.stream_handler(&opening.kind).ok_or("no handler for this kind of stream")?;
-    let place = Place::take(&link).ok_or("too many streams")?;
-    Ok(Accepted::Served(handler, place))
+    let handler = inner.stream_handler(&opening.kind).ok_or(Outcome::NoHandler)?;
+    Ok(Accepted::Served(handler, Place::take(&link)?))
 }
 
 async fn read_framed(io: &mut Box<dyn ByteStream>) -> io::Result<Vec<u8>> {

@@ -24,7 +24,7 @@ fn samples() -> Vec<Frame<'static>> {
         Frame::Ping { nonce: 1 },
         Frame::Pong { nonce: 1 },
         Frame::OpenStream { stream: 1, kind: b"FILE" },
-        Frame::RefuseStream { stream: 1, text: b"no" },
+        Frame::RefuseStream { stream: 1, status: 1, text: b"no" },
         Frame::Drain,
         Frame::Goodbye { reason: 0, text: b"bye" },
     ]

@@ -12,7 +12,8 @@ fn bytes_are_the_golden_ones() {
     let lines = [
         format!("opening: {}", hex(opening().encode())),
         format!("accepted: {}", hex(Answer::Accepted.encode())),
-        format!("refused: {}", hex(Answer::Refused("no".into()).encode())),
+        format!("no handler: {}", hex(Answer::Refused(Outcome::NoHandler).encode())),
+        format!("refused: {}", hex(Answer::Refused(Outcome::Failed("no".into())).encode())),
     ];
     assert_eq!(golden.lines().collect::<Vec<_>>(), lines);
 }
@@ -26,15 +27,23 @@ fn body(framed: &[u8]) -> &[u8] {
 #[test]
 fn they_read_as_they_were_written() {
     assert_eq!(Opening::decode(body(&opening().encode())), Ok(opening()));
-    for answer in [Answer::Accepted, Answer::Refused("no".into()), Answer::Refused(String::new())] {
+    let refusals = [
+        Outcome::Failed("no".into()),
+        Outcome::Failed(String::new()),
+        Outcome::NoHandler,
+        Outcome::Busy,
+        Outcome::Denied,
+        Outcome::Cancelled,
+    ];
+    for answer in refusals.map(Answer::Refused).into_iter().chain([Answer::Accepted]) {
         assert_eq!(Answer::decode(body(&answer.encode())), Ok(answer));
     }
 }
 
 #[test]
 fn words_are_cut_to_what_fits() {
-    let longest = Answer::Refused("ä".repeat(limits::MAX_TEXT / 2));
-    let longer = Answer::Refused("ä".repeat(limits::MAX_TEXT));
+    let longest = Answer::Refused(Outcome::Failed("ä".repeat(limits::MAX_TEXT / 2)));
+    let longer = Answer::Refused(Outcome::Failed("ä".repeat(limits::MAX_TEXT)));
     assert_eq!(Answer::decode(body(&longer.encode())), Ok(longest));
     let by_another = [&[1, 0x81, 8][..], &[b'x'; limits::MAX_TEXT + 1]].concat();
     assert_eq!(Answer::decode(&by_another), Err(OpeningError));
@@ -56,6 +65,8 @@ fn what_is_short_long_or_without_a_kind_is_refused() {
     }
     assert_eq!(Opening::decode(&[body(&whole), &[0]].concat()), Err(OpeningError));
     assert_eq!(Opening::decode(&[&[0; 17][..], &[0]].concat()), Err(OpeningError));
-    assert_eq!(Answer::decode(&[2, 0]), Err(OpeningError));
+    // A status of a newer version is a refusal in its words.
+    let newer = Answer::Refused(Outcome::Failed("x".into()));
+    assert_eq!(Answer::decode(&[99, 1, b'x']), Ok(newer));
     assert_eq!(Answer::decode(&[0, 0, 0]), Err(OpeningError));
 }

@@ -109,8 +109,8 @@ pub enum Event {
     StreamRefused {
         /// Stream id.
         stream: u64,
-        /// Why, in the other side's words.
-        text: String,
+        /// Why, never [`Outcome::Done`].
+        why: Outcome,
     },
     /// A PING of ours was answered.
     Pong {
@@ -184,7 +184,16 @@ impl Outcome {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    /// The same where something was refused, so that it cannot have ended well.
+    pub(crate) fn refusal(status: u8, text: &[u8]) -> Self {
+        match Outcome::from_wire(status, text) {
+            Outcome::Done => Outcome::Failed(super::words(text)),
+            why => why,
+        }
+    }
+
+    /// Words for a person that go with it; empty for all but a failure.
+    pub(crate) fn text(&self) -> &str {
         match self {
             Outcome::Failed(text) => text,
             _ => "",

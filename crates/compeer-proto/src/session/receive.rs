@@ -135,11 +135,13 @@ impl Session {
                 self.events.push_back(Event::OpenStream { stream, kind });
                 Ok(())
             }
-            Frame::RefuseStream { stream, text } => {
+            Frame::RefuseStream { stream, status, text } => {
                 if !self.config.role.owns(stream) || stream == 0 || stream >= self.next_stream {
                     return Err(Violation::StreamId);
                 }
-                self.events.push_back(Event::StreamRefused { stream, text: words(text) });
+                // A refusal that says "done" says nothing.
+                let why = Outcome::refusal(status, text);
+                self.events.push_back(Event::StreamRefused { stream, why });
                 Ok(())
             }
             Frame::Drain => {

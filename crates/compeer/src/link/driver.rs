@@ -44,11 +44,11 @@ pub(crate) trait Host: Send + Sync + 'static {
 
     /// The other side asks us to dial a stream.
     fn on_open_stream(&self, link: &Arc<Link>, stream: u64, _: Kind) {
-        link.refuse_stream(stream, "no streams on this connection");
+        link.refuse_stream(stream, &Outcome::NoHandler);
     }
 
     /// The other side refused a stream we asked for.
-    fn on_stream_refused(&self, _: &Arc<Link>, _: u64, _: String) {}
+    fn on_stream_refused(&self, _: &Arc<Link>, _: u64, _: Outcome) {}
 
     /// The other side starts nothing more here.
     fn on_peer_drains(&self, _: &Arc<Link>) {}
@@ -211,14 +211,9 @@ fn act(link: &Arc<Link>, host: &Arc<dyn Host>, event: Event) {
             serve(link, host, None, message, None, then);
         }
         Event::OpenStream { stream, kind } => host.on_open_stream(link, stream, kind),
-        Event::StreamRefused { stream, text } => host.on_stream_refused(link, stream, text),
+        Event::StreamRefused { stream, why } => host.on_stream_refused(link, stream, why),
         Event::PeerDrains => host.on_peer_drains(link),
-        Event::Drained => {
-            let farewell = *crate::lock(&link.farewell);
-            if let Some(reason) = farewell {
-                link.goodbye(reason, "");
-            }
-        }
+        Event::Drained => link.drained(),
         _ => {}
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) broken: Option<Over>,
     /// The driver runs handlers and will flush when it is back.
     pub(super) dispatching: bool,
+    /// Nothing is left to answer on either side: close when no stream is left.
+    pub(super) drained: bool,
     /// What was written may still stand in the stream's own buffer.
     pub(super) unflushed: bool,
     /// When the driver's timer wakes it.
@@ -81,6 +83,7 @@ impl State {
             over: None,
             broken: None,
             dispatching: false,
+            drained: false,
             alarm: Time::ZERO,
             unflushed: false,
         }

@@ -229,8 +229,8 @@ impl Host for PeerHost {
         spawn_until_down(&self.0, served);
     }
 
-    fn on_stream_refused(&self, link: &Arc<Link>, id: u64, text: String) {
-        self.0.awaited.refused(link, id, text);
+    fn on_stream_refused(&self, link: &Arc<Link>, id: u64, why: Outcome) {
+        self.0.awaited.refused(link, id, why);
     }
 
     fn on_peer_drains(&self, link: &Arc<Link>) {

@@ -212,7 +212,7 @@ fn stream_ids_are_of_each_side() {
     assert_eq!(stream, 1);
     pair.settle();
     assert_eq!(pair.a.take(), [Event::OpenStream { stream: 1, kind: kind("FILE") }]);
-    pair.a.session.refuse_stream(stream, &"n".repeat(5_000));
+    pair.a.session.refuse_stream(stream, &Outcome::Failed("n".repeat(5_000)));
     pair.settle();
-    assert_eq!(pair.b.take(), [Event::StreamRefused { stream: 1, text: "n".repeat(limits::MAX_TEXT) }]);
+    assert_eq!(pair.b.take(), [Event::StreamRefused { stream: 1, why: Outcome::Failed("n".repeat(limits::MAX_TEXT)) }]);
 }

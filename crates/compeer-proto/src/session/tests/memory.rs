@@ -311,7 +311,7 @@ fn a_peer_that_takes_nothing_in_is_backlogged() {
     let mut stream = 1;
     while !lone.side.session.is_backlogged() {
         lone.say(&Frame::OpenStream { stream, kind: b"FILE" }).unwrap();
-        lone.side.session.refuse_stream(stream, "no such thing");
+        lone.side.session.refuse_stream(stream, &Outcome::NoHandler);
         stream += 2;
         lone.side.take();
         assert!(stream < 100_000);

@@ -271,11 +271,11 @@ fn streams_are_asked_of_who_dialled() {
     assert_eq!(called(&[ask(1)]), Ok(()));
     assert_eq!(called(&[ask(2)]), Err(Violation::StreamId));
     assert_eq!(served(&[ask(1)]), Err(Violation::StreamId));
-    let refuse = |stream| Frame::RefuseStream { stream, text: b"no" };
+    let refuse = |stream| Frame::RefuseStream { stream, status: 1, text: b"no" };
     let mut lone = Lone::new(Role::Acceptor);
     let stream = lone.side.session.ask_for_stream(&kind("FILE"));
     assert_eq!(lone.say(&refuse(stream)), Ok(()));
-    assert_eq!(lone.side.take(), [Event::StreamRefused { stream, text: "no".into() }]);
+    assert_eq!(lone.side.take(), [Event::StreamRefused { stream, why: Outcome::Failed("no".into()) }]);
     assert_eq!(lone.say(&refuse(stream + 2)), Err(Violation::StreamId));
     assert_eq!(called(&[refuse(1)]), Err(Violation::StreamId));
 }

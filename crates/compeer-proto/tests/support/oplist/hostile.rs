@@ -114,7 +114,7 @@ impl Victim {
             }
             11 => self.hears(&Frame::Ping { nonce: id }) && self.hears(&Frame::Pong { nonce: own }),
             12 => self.hears(&Frame::OpenStream { stream: peer, kind }),
-            13 => self.hears(&Frame::RefuseStream { stream: own, text: &content[..part.min(3_000)] }),
+            13 => self.hears(&Frame::RefuseStream { stream: own, status: 1, text: &content[..part.min(3_000)] }),
             14 if choices.one_in(4) => {
                 self.hears(&Frame::Drain) && self.hears(&Frame::Goodbye { reason: op, text: b"" })
             }
@@ -224,8 +224,8 @@ impl Victim {
                     self.asked.retain(|other| *other != id);
                 }
                 Event::Notify { cost, .. } => self.owed += u64::from(cost),
-                Event::OpenStream { stream, .. } => self.session.refuse_stream(stream, "no"),
-                Event::StreamRefused { text, .. } | Event::Goodbye { text, .. } => {
+                Event::OpenStream { stream, .. } => self.session.refuse_stream(stream, &Outcome::NoHandler),
+                Event::StreamRefused { why: Outcome::Failed(text), .. } | Event::Goodbye { text, .. } => {
                     assert!(text.len() <= limits::MAX_TEXT);
                 }
                 _ => {}
