@@ -227,7 +227,11 @@ impl Link {
 
     /// The next reply of a request of ours; after `Err` nothing more comes, and
     /// `Err(None)` means that the link broke half-way.
-    pub(crate) fn poll_reply(&self, cx: &mut Context<'_>, id: RequestId) -> Poll<Result<Message, Option<Outcome>>> {
+    pub(crate) fn poll_reply(
+        &self,
+        cx: &mut Context<'_>,
+        id: RequestId,
+    ) -> Poll<Result<Message, Option<Outcome>>> {
         let mut state = lock(&self.state);
         let over = state.over.is_some();
         let Some(call) = state.calls.get_mut(&id) else { return Poll::Ready(Err(None)) };
@@ -309,11 +313,11 @@ impl Link {
     /// Nobody waits for this request of ours any more.
     pub(crate) fn cancel(&self, id: RequestId) {
         let mut state = lock(&self.state);
-        if let Some(call) = state.calls.remove(&id) {
-            if call.ended.is_none() {
-                state.session.cancel(id, self.clock.now());
-                state.kick(false);
-            }
+        if let Some(call) = state.calls.remove(&id)
+            && call.ended.is_none()
+        {
+            state.session.cancel(id, self.clock.now());
+            state.kick(false);
         }
     }
 
@@ -386,7 +390,8 @@ impl Link {
     /// Says goodbye if all has come to its end and this side is to say it.
     fn farewell(&self, state: &mut State) {
         let farewell = *lock(&self.farewell);
-        if let Some(reason) = farewell.filter(|_| state.drained && self.streams.load(Ordering::Relaxed) == 0) {
+        if let Some(reason) = farewell.filter(|_| state.drained && self.streams.load(Ordering::Relaxed) == 0)
+        {
             state.goodbye(reason, "", self.clock.now());
         }
     }

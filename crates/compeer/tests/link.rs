@@ -1,6 +1,8 @@
 //! One connection, in virtual time: what has to happen at once is not left to
 //! the next PING, five seconds later.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,6 +1,8 @@
 //! Peers that do not behave: they hoard connections, never introduce
 //! themselves, lie about keys; and honest ones whose words cross.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

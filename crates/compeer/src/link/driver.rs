@@ -102,10 +102,10 @@ impl Link {
         loop {
             let now = self.clock.now();
             self.read(&mut state, cx, now);
-            if now >= state.session.next_timeout() {
-                if let Err(violation) = state.session.handle_timeout(now) {
-                    state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
-                }
+            if now >= state.session.next_timeout()
+                && let Err(violation) = state.session.handle_timeout(now)
+            {
+                state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
             }
             state.absorb();
             let flushed = match state.flush(cx) {
@@ -117,13 +117,13 @@ impl Link {
                 Poll::Pending => false,
             };
             state.absorb();
-            if let Some((over, until)) = state.closing.clone() {
-                if flushed || now >= until {
-                    if let Some(io) = &mut state.io {
-                        let _ = Pin::new(io).poll_shutdown(cx);
-                    }
-                    return Poll::Ready(Some(over));
+            if let Some((over, until)) = state.closing.clone()
+                && (flushed || now >= until)
+            {
+                if let Some(io) = &mut state.io {
+                    let _ = Pin::new(io).poll_shutdown(cx);
                 }
+                return Poll::Ready(Some(over));
             }
             if !state.events.is_empty() {
                 events.extend(state.events.drain(..));
@@ -152,7 +152,10 @@ impl Link {
         for _ in 0..READS_PER_TURN {
             // Who reads nothing of what it makes us say is not read either, and
             // after a goodbye nothing is worth reading.
-            if state.broken.is_some() || state.session.is_backlogged() || state.events.back().is_some_and(|e| ends(e).is_some()) {
+            if state.broken.is_some()
+                || state.session.is_backlogged()
+                || state.events.back().is_some_and(|e| ends(e).is_some())
+            {
                 return;
             }
             let mut space = [MaybeUninit::uninit(); READ];

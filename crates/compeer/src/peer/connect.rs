@@ -98,10 +98,10 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
         return Err(ConnectError::Shutdown);
     }
     let wire = inner.transport.dial(addr, None, Purpose::Messages).await?;
-    if wire.peer != inner.id {
-        if let Some(link) = inner.links.get(wire.peer) {
-            return Ok(link);
-        }
+    if wire.peer != inner.id
+        && let Some(link) = inner.links.get(wire.peer)
+    {
+        return Ok(link);
     }
     let link = establish(inner, wire, true).await?;
     if link.is_usable() {
@@ -148,7 +148,9 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
         };
         match result {
             // Whatever transport it is: who answers is who was wanted.
-            Ok(wire) if wire.peer != to.id => wrong = Some(ConnectError::Refused("the transport gave another peer".into())),
+            Ok(wire) if wire.peer != to.id => {
+                wrong = Some(ConnectError::Refused("the transport gave another peer".into()))
+            }
             Ok(wire) => return establish(inner, wire, true).await,
             Err(ConnectError::Unreachable(more)) => tried.extend(more),
             Err(error) => wrong = Some(error),
@@ -158,7 +160,11 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
 
 /// Runs a link on a wire whose handshake is done, until both have said HELLO.
 /// One that lost to its twin is given too, and is of no use by itself.
-pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Result<Arc<Link>, ConnectError> {
+pub(crate) async fn establish(
+    inner: &Arc<Inner>,
+    wire: Wire,
+    dialled: bool,
+) -> Result<Arc<Link>, ConnectError> {
     if dialled {
         check_wanted(inner, wire.peer)?;
     }
@@ -175,7 +181,9 @@ pub(crate) async fn establish(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> 
     match link.over() {
         // Lost to its twin, or come about and closed here since: who wants a
         // live one calls again.
-        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) if link.peer == inner.id => Err(refused(inner, &link)),
+        Some(Over::WeSaid(GoodbyeReason::Duplicate, _)) if link.peer == inner.id => {
+            Err(refused(inner, &link))
+        }
         None
         | Some(Over::TheySaid(GoodbyeReason::Duplicate, _))
         | Some(Over::WeSaid(GoodbyeReason::Duplicate | GoodbyeReason::Closed, _)) => Ok(link),
