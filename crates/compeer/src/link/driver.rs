@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
+use super::state::Gather;
 use super::{Link, Over, State};
 use crate::error::Failure;
 use crate::handler::Handler;
@@ -63,9 +64,13 @@ pub(crate) trait Host: Send + Sync + 'static {
 /// Runs a link until it is over.
 pub(crate) async fn drive(link: Arc<Link>, host: Arc<dyn Host>) {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
-    let mut events = Vec::new();
+    let (mut events, mut wakes) = (Vec::new(), Vec::new());
     let over = loop {
-        let turn = std::future::poll_fn(|cx| link.turn(cx, &mut timer, &mut events));
+        let turn = std::future::poll_fn(|cx| {
+            let turn = link.turn(cx, &mut timer, &mut events, &mut wakes);
+            wakes.drain(..).for_each(Waker::wake);
+            turn
+        });
         if let Some(over) = turn.await {
             break over;
         }
@@ -89,19 +94,41 @@ pub(crate) async fn drive(link: Arc<Link>, host: Arc<dyn Host>) {
 
 impl Link {
     /// One turn; `Some` when the link is over, `None` when there are events.
+    /// Gives those who are to be woken now that the lock is free.
     fn turn(
         &self,
         cx: &mut Context<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
         events: &mut Vec<Event>,
+        wakes: &mut Vec<Waker>,
     ) -> Poll<Option<Over>> {
         let mut state = self.state();
+        // Whoever is ready to run goes first, once: what callers put in
+        // meanwhile leaves in one write, and they do not meet us at the lock.
+        if state.gather == Gather::Wanted {
+            state.gather = Gather::Done;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        state.gather = Gather::No;
+        let turn = self.turn_locked(&mut state, cx, timer, events);
+        std::mem::swap(&mut state.wakes, wakes);
+        turn
+    }
+
+    fn turn_locked(
+        &self,
+        state: &mut State,
+        cx: &mut Context<'_>,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+        events: &mut Vec<Event>,
+    ) -> Poll<Option<Over>> {
         if !state.driver.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
         }
         loop {
             let now = self.clock.now();
-            self.read(&mut state, cx, now);
+            self.read(state, cx, now);
             if now >= state.session.next_timeout()
                 && let Err(violation) = state.session.handle_timeout(now)
             {

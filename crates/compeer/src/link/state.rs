@@ -42,6 +42,14 @@ pub(super) struct Served {
     pub(super) task: Option<AbortHandle>,
 }
 
+/// How far the driver is in letting callers go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gather {
+    No,
+    Wanted,
+    Done,
+}
+
 pub(super) struct State {
     pub(super) session: Session,
     pub(super) io: Option<Box<dyn ByteStream>>,
@@ -66,6 +74,12 @@ pub(super) struct State {
     pub(super) unflushed: bool,
     /// When the driver's timer wakes it.
     pub(super) alarm: Time,
+    /// Whether the driver was woken to gather what callers put in, or has just
+    /// let them go first.
+    pub(super) gather: Gather,
+    /// Those who are to be woken when the lock is free: woken before, they
+    /// would run into it on another core.
+    pub(super) wakes: Vec<Waker>,
 }
 
 impl State {
@@ -85,6 +99,8 @@ impl State {
             dispatching: false,
             drained: false,
             alarm: Time::ZERO,
+            gather: Gather::No,
+            wakes: Vec::new(),
             unflushed: false,
         }
     }
@@ -147,6 +163,11 @@ impl State {
     /// After a verb: sees that its bytes go out and its events are acted on.
     pub(super) fn kick(&mut self, write_here: bool) {
         self.absorb();
+        self.write_or_wake(write_here);
+        self.wakes.drain(..).for_each(Waker::wake);
+    }
+
+    fn write_or_wake(&mut self, write_here: bool) {
         if self.dispatching {
             return;
         }
@@ -158,6 +179,9 @@ impl State {
         }
         // A failed write is found by the driver's own.
         if failed || self.needs_driver() {
+            if !write_here && self.gather == Gather::No {
+                self.gather = Gather::Wanted;
+            }
             driver.wake_by_ref();
         }
         self.driver = Some(driver);
@@ -194,7 +218,8 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands the session's events to those who wait; keeps the others. Whether
+    /// Hands the session's events to those who wait, and notes them in `wakes`;
+    /// keeps the others. Whether
     /// there were any that tell of use, and not only of life.
     pub(super) fn absorb(&mut self) -> bool {
         let mut used = false;
@@ -204,33 +229,33 @@ impl State {
                 Event::Reply { id, message } => {
                     if let Some(call) = self.calls.get_mut(&id) {
                         call.replies.push_back(message);
-                        call.reader.take().into_iter().for_each(Waker::wake);
+                        self.wakes.extend(call.reader.take());
                     }
                 }
                 Event::Ended { id, outcome } => {
                     if let Some(call) = self.calls.get_mut(&id) {
                         call.ended = Some(outcome);
-                        call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
+                        self.wakes.extend(call.reader.take().into_iter().chain(call.writer.take()));
                     }
                 }
                 Event::Message { id, message } => {
                     if let Some(served) = self.served.get_mut(&id) {
                         served.messages.push_back(message);
-                        served.reader.take().into_iter().for_each(Waker::wake);
+                        self.wakes.extend(served.reader.take());
                     }
                 }
                 Event::Finished { id } => {
                     if let Some(served) = self.served.get_mut(&id) {
                         served.finished = true;
-                        served.reader.take().into_iter().for_each(Waker::wake);
+                        self.wakes.extend(served.reader.take());
                     }
                 }
                 Event::Writable { id } => {
                     let call = self.calls.get_mut(&id).and_then(|call| call.writer.take());
                     let served = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.writers));
-                    call.into_iter().chain(served.into_iter().flatten()).for_each(Waker::wake);
+                    self.wakes.extend(call.into_iter().chain(served.into_iter().flatten()));
                 }
-                Event::Room => self.waiting.drain(..).for_each(Waker::wake),
+                Event::Room => self.wakes.append(&mut self.waiting),
                 Event::Pong { rtt } => {
                     for ping in self.pings.drain(..) {
                         let _ = ping.send(rtt);
@@ -267,7 +292,7 @@ impl State {
         while let Some((&id, _)) = self.served.first_key_value() {
             self.stop(id);
         }
-        self.waiting.drain(..).for_each(Waker::wake);
+        self.wakes.drain(..).chain(self.waiting.drain(..)).for_each(Waker::wake);
         self.pings.clear();
         self.events.clear();
     }
