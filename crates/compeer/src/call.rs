@@ -121,7 +121,8 @@ impl Call {
     /// # Errors
     /// [`RequestError`]; [`RequestError::NoReply`] when there is none.
     pub async fn one(self) -> Result<Message, RequestError> {
-        self.start().await?.next().await.unwrap_or(Err(RequestError::NoReply))
+        let mut replies = self.start().await?;
+        poll_fn(|cx| replies.poll_only(cx)).await
     }
 
     /// All replies.
@@ -231,6 +232,17 @@ impl Replies {
         {
             self.link.finish(id);
         }
+    }
+
+    /// The first reply, and the end of all.
+    fn poll_only(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, RequestError>> {
+        let Some(id) = self.id else { return Poll::Ready(Err(RequestError::NoReply)) };
+        let reply = std::task::ready!(self.link.poll_only(cx, id));
+        self.id = None;
+        Poll::Ready(reply.map_err(|outcome| match outcome {
+            Some(outcome) => RequestError::from_outcome(outcome).unwrap_or(RequestError::NoReply),
+            None => RequestError::Disconnected,
+        }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, RequestError>>> {

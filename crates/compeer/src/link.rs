@@ -252,6 +252,29 @@ impl Link {
         Poll::Pending
     }
 
+    /// The first reply of a request of ours, which is over with it; otherwise
+    /// as [`poll_reply`](Self::poll_reply).
+    pub(crate) fn poll_only(
+        &self,
+        cx: &mut Context<'_>,
+        id: RequestId,
+    ) -> Poll<Result<Message, Option<Outcome>>> {
+        let mut state = lock(&self.state);
+        let over = state.over.is_some();
+        let Some(call) = state.calls.get_mut(&id) else { return Poll::Ready(Err(None)) };
+        let message = call.replies.pop_front();
+        if message.is_none() && call.ended.is_none() && !over {
+            call.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let outcome = state.calls.remove(&id).and_then(|call| call.ended);
+        if outcome.is_none() && !over {
+            state.session.cancel(id, self.clock.now());
+            state.kick(false);
+        }
+        Poll::Ready(message.ok_or(outcome))
+    }
+
     /// Sends a further message of a request of ours, or a reply.
     pub(crate) fn poll_send(
         &self,
