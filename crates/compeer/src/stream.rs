@@ -251,14 +251,14 @@ async fn ask(inner: &Inner, link: &Arc<Link>, kind: Kind) -> Result<Box<dyn Byte
     let mut closed = link.closed();
     let answered = tokio::select! {
         biased;
-        answered = &mut rx => answered,
-        _ = closed.wait_for(|closed| *closed) => {
-            // Who has not been let in has begun nothing.
-            if forget.now() {
-                return Err(NotOpened::Again);
-            }
-            rx.await
-        }
+        answered = &mut rx => Some(answered),
+        _ = closed.wait_for(|closed| *closed) => None,
+    };
+    let answered = match answered {
+        Some(answered) => answered,
+        // Who has not been let in has begun nothing.
+        None if forget.now() => return Err(NotOpened::Again),
+        None => rx.await,
     };
     Ok(answered.map_err(|_| RequestError::Disconnected)??)
 }

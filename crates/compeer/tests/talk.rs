@@ -190,3 +190,20 @@ async fn a_handed_in_byte_stream_is_a_connection() {
     let reply = bob.request(alice.id(), "ECHO", "hi").one().await.unwrap();
     assert_eq!(&reply.body[..], b"hi");
 }
+
+#[tokio::test]
+async fn whatever_is_awaited_may_move_between_threads() {
+    fn may_move<F: IntoFuture<IntoFuture: Send>>(_: F) {}
+    let peer = client().await;
+    let to = peer.id();
+    may_move(peer.request(to, "ECHO", ""));
+    may_move(peer.request(to, "ECHO", "").one());
+    may_move(peer.request(to, "ECHO", "").all());
+    may_move(peer.notify(to, "ECHO", ""));
+    may_move(peer.open_stream(to, "ECHO"));
+    may_move(peer.connect(to));
+    may_move(peer.ping(to));
+    may_move(peer.run());
+    may_move(peer.shutdown());
+    may_move(peer.adopt(tokio::io::duplex(1).0, true));
+}
