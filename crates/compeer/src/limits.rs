@@ -35,6 +35,17 @@ pub const MAX_LINKS_PER_PEER: usize = 4;
 /// Bulk streams at a time with one peer. Unit: streams. DESIGN §4.2.
 pub const MAX_STREAMS_PER_PEER: usize = 8;
 
+/// Handlers of one-way requests that wait for something, at a time on one
+/// connection. Unit: handlers. Further one-way requests wait in order, not begun
+/// and not given back to the window of their sender, which bounds them in turn.
+/// As many as requests that are replied to.
+pub const MAX_ONE_WAY: usize = MAX_REQUESTS as usize;
+
+/// How long handlers of one-way requests may go on after their sender has closed
+/// the connection or was lost. As long as a request lasts by default; without an
+/// end, one that comes and goes would leave ever more behind.
+pub const ONE_WAY_GRACE: Duration = REQUEST_TIMEOUT;
+
 /// How long a connection that nobody keeps may be unused.
 pub const PASSING_IDLE: Duration = Duration::from_secs(60);
 

@@ -10,7 +10,7 @@
 //! Writes by callers poll the stream with the *driver's* waker, so that when
 //! the socket is full it is the driver that is woken and goes on.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::transport::Wire;
 use crate::{Clock, limits, lock};
 
 pub(crate) mod driver;
+mod one_way;
 mod state;
 
 use state::State;
@@ -103,6 +104,8 @@ pub(crate) struct Link {
     /// The word with which to close once it is drained, when this side wanted it.
     pub(crate) farewell: Mutex<Option<GoodbyeReason>>,
     used: AtomicU64,
+    /// No more one-way requests can be begun, or could not a moment ago.
+    one_way_full: AtomicBool,
     state: Mutex<State>,
     closed: watch::Sender<bool>,
 }
@@ -124,6 +127,7 @@ impl Link {
             decided: watch::Sender::new(None),
             farewell: Mutex::new(None),
             used: AtomicU64::new(now.as_micros()),
+            one_way_full: AtomicBool::new(false),
             state: Mutex::new(State::new(session, wire.io)),
             closed: watch::Sender::new(false),
         }
@@ -161,7 +165,7 @@ impl Link {
     /// How long nothing was asked either way.
     pub(crate) fn unused_for(&self) -> Duration {
         let state = lock(&self.state);
-        if !state.session.is_idle() || self.streams.load(Ordering::Relaxed) > 0 {
+        if !state.session.is_idle() || !state.one_way.is_idle() || self.streams.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
         self.clock.now().since(self.used_at())

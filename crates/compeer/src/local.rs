@@ -36,6 +36,7 @@ use compeer_proto::session::{Config, GoodbyeReason, Outcome, Role, Session};
 use compeer_proto::{Kind, PeerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::call::{Call, Way};
 use crate::handler::{Access, Handler, Registry};
@@ -80,6 +81,10 @@ impl Host for LocalHost {
 
     fn on_hello(&self, link: &Arc<Link>, _: Hello) {
         link.decided.send_replace(Some(Decided::Stays));
+    }
+
+    fn down(&self) -> Option<watch::Receiver<bool>> {
+        self.peer.as_ref()?.host().down()
     }
 
     fn on_panic(&self, link: &Arc<Link>, kind: Kind, text: String) {

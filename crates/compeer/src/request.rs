@@ -3,7 +3,10 @@
 //! It carries the sender, the kind, the body and the deadline; further messages
 //! of the caller come from [`Request::next`], and replies go out as they arise
 //! with [`Request::reply`]. When the caller goes away or the deadline passes,
-//! the handler's future is dropped.
+//! the handler's future is dropped. That of a one-way request
+//! ([`Request::wants_reply`]) was delivered, and may finish: after its sender
+//! has gone it goes on for [`ONE_WAY_GRACE`](crate::limits::ONE_WAY_GRACE), and
+//! is dropped at once only when this peer blocks the sender or shuts down.
 
 use std::future::poll_fn;
 use std::sync::Arc;

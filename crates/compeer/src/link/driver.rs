@@ -19,12 +19,13 @@ use compeer_proto::frame::Hello;
 use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId};
 use compeer_proto::{Kind, Time};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use super::state::Gather;
-use super::{Link, Over, State};
+use super::{Link, Over, State, one_way};
 use crate::error::Failure;
 use crate::handler::Handler;
 use crate::{Peer, Request};
@@ -57,39 +58,67 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// A handler panicked.
     fn on_panic(&self, link: &Arc<Link>, kind: Kind, text: String);
 
+    /// Becomes true when the owner stops.
+    fn down(&self) -> Option<watch::Receiver<bool>> {
+        None
+    }
+
     /// The link is over.
     fn on_over(&self, _: &Arc<Link>, _: &Over) {}
 }
 
-/// Runs a link until it is over.
-pub(crate) async fn drive(link: Arc<Link>, host: Arc<dyn Host>) {
+/// Runs a link until it is over. Whatever becomes of the task, all who wait on
+/// the link are told: it may panic, or its runtime may end before it ran.
+pub(crate) fn drive(link: Arc<Link>, host: Arc<dyn Host>) -> impl Future<Output = ()> + Send {
+    let over = Over::Broken("its task was stopped".into());
+    let mut ending = Ending { link, host, over };
+    async move {
+        let over = turns(&ending.link, &ending.host).await;
+        ending.because(over);
+    }
+}
+
+/// Ends a link when it goes.
+struct Ending {
+    link: Arc<Link>,
+    host: Arc<dyn Host>,
+    over: Over,
+}
+
+impl Ending {
+    fn because(&mut self, over: Over) {
+        self.over = over;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.link.state().end_all(self.over.clone());
+        self.link.closed.send_replace(true);
+        self.host.on_over(&self.link, &self.over);
+    }
+}
+
+async fn turns(link: &Arc<Link>, host: &Arc<dyn Host>) -> Over {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     let (mut events, mut wakes) = (Vec::new(), Vec::new());
-    let over = loop {
+    loop {
         let turn = std::future::poll_fn(|cx| {
             let turn = link.turn(cx, &mut timer, &mut events, &mut wakes);
             wakes.drain(..).for_each(Waker::wake);
             turn
         });
         if let Some(over) = turn.await {
-            break over;
+            return over;
         }
-        let mut over = None;
         for event in events.drain(..) {
-            over = ends(&event);
-            if over.is_some() {
-                break;
+            if let Some(over) = ends(&event) {
+                return over;
             }
-            act(&link, &host, event);
+            act(link, host, event);
         }
         link.state().dispatching = false;
-        if let Some(over) = over {
-            break over;
-        }
-    };
-    link.state().end_all(over.clone());
-    link.closed.send_replace(true);
-    host.on_over(&link, &over);
+    }
 }
 
 impl Link {
@@ -227,19 +256,20 @@ fn act(link: &Arc<Link>, host: &Arc<dyn Host>, event: Event) {
             host.on_hello(link, hello);
         }
         Event::Request { id, message, deadline, .. } => {
-            let link_of_task = link.clone();
-            let then = move |outcome| link_of_task.end(id, outcome);
-            if let Some(task) = serve(link, host, Some(id), message, deadline, then) {
-                link.set_task(id, task);
+            let kind = message.kind;
+            match begin(link, host, Some(id), message, deadline) {
+                Begun::Done(outcome) => link.end(id, outcome),
+                Begun::Waits(served) => {
+                    let (link_of_task, host) = (link.clone(), host.clone());
+                    let task = tokio::spawn(async move {
+                        let outcome = finish(&link_of_task, &*host, kind, served).await;
+                        link_of_task.end(id, outcome);
+                    });
+                    link.set_task(id, task.abort_handle());
+                }
             }
         }
-        Event::Notify { message, cost } => {
-            let cost = u64::from(cost);
-            let link_of_task = link.clone();
-            // A one-way request has no one to tell how it ended.
-            let then = move |_| link_of_task.notify_done(cost);
-            serve(link, host, None, message, None, then);
-        }
+        Event::Notify { message, cost } => one_way::handle(link, host, message, u64::from(cost)),
         Event::OpenStream { stream, kind } => host.on_open_stream(link, stream, kind),
         Event::StreamRefused { stream, why } => host.on_stream_refused(link, stream, why),
         Event::PeerDrains => host.on_peer_drains(link),
@@ -248,25 +278,27 @@ fn act(link: &Arc<Link>, host: &Arc<dyn Host>, event: Event) {
     }
 }
 
-/// Runs the handler of one message, then `then`; gives the task if it became one.
-fn serve(
+/// What came of the first poll of a handler.
+pub(super) enum Begun {
+    Done(Outcome),
+    Waits(BoxFuture<'static, Result<(), Failure>>),
+}
+
+/// Begins the handler of one message. It is polled once in place: most handlers
+/// are ready at once.
+pub(super) fn begin(
     link: &Arc<Link>,
     host: &Arc<dyn Host>,
     id: Option<RequestId>,
     message: Message,
     deadline: Option<Time>,
-    then: impl FnOnce(Outcome) + Send + 'static,
-) -> Option<AbortHandle> {
+) -> Begun {
     let kind = message.kind;
     let (handler, peer) = match host.handler(link, &kind) {
         Ok(found) => found,
-        Err(outcome) => {
-            then(outcome);
-            return None;
-        }
+        Err(outcome) => return Begun::Done(outcome),
     };
     let request = Request::new(link.clone(), peer, id, message, deadline);
-    // A first poll in place: most handlers are ready at once.
     let first = catch_unwind(AssertUnwindSafe(|| {
         let mut served = handler.call(request);
         match served.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -276,18 +308,21 @@ fn serve(
     }));
     let done = match first {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(served)) => {
-            let (link, host) = (link.clone(), host.clone());
-            let rest = async move {
-                let done = AssertUnwindSafe(served).catch_unwind().await;
-                then(outcome(&link, &*host, kind, done));
-            };
-            return Some(tokio::spawn(rest).abort_handle());
-        }
+        Ok(Err(served)) => return Begun::Waits(served),
         Err(panic) => Err(panic),
     };
-    then(outcome(link, &**host, kind, done));
-    None
+    Begun::Done(outcome(link, &**host, kind, done))
+}
+
+/// Runs a handler that waits to its end.
+pub(super) async fn finish(
+    link: &Arc<Link>,
+    host: &dyn Host,
+    kind: Kind,
+    served: BoxFuture<'static, Result<(), Failure>>,
+) -> Outcome {
+    let done = AssertUnwindSafe(served).catch_unwind().await;
+    outcome(link, host, kind, done)
 }
 
 /// How a request ended whose handler is done, or panicked.

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::Over;
+use super::one_way::OneWay;
 use crate::transport::ByteStream;
 
 /// A request of ours that somebody waits for.
@@ -56,6 +57,8 @@ pub(super) struct State {
     pub(super) driver: Option<Waker>,
     pub(super) calls: BTreeMap<RequestId, Call>,
     pub(super) served: BTreeMap<RequestId, Served>,
+    /// One-way requests of the other side.
+    pub(super) one_way: OneWay,
     /// Those who wait for [`Event::Room`].
     pub(super) waiting: Vec<Waker>,
     pub(super) pings: Vec<oneshot::Sender<Duration>>,
@@ -90,6 +93,7 @@ impl State {
             driver: None,
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
+            one_way: OneWay::default(),
             waiting: Vec::new(),
             pings: Vec::new(),
             events: VecDeque::new(),
@@ -284,6 +288,7 @@ impl State {
 
     /// Ends everything that waits on this link.
     pub(super) fn end_all(&mut self, over: Over) {
+        self.one_way.end(&over);
         self.over = Some(over);
         self.io = None;
         for call in self.calls.values_mut() {

@@ -297,6 +297,10 @@ impl Host for OneselfHost {
         link.decided.send_replace(Some(Decided::Stays));
     }
 
+    fn down(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
+        self.0.down()
+    }
+
     fn on_panic(&self, link: &Arc<Link>, kind: compeer_proto::Kind, text: String) {
         self.0.on_panic(link, kind, text);
     }

@@ -238,6 +238,10 @@ impl Host for PeerHost {
         link.follow_drain();
     }
 
+    fn down(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.0.down.subscribe())
+    }
+
     fn on_panic(&self, _: &Arc<Link>, kind: Kind, text: String) {
         self.0.tell(Event::HandlerPanicked { kind, text });
     }
