@@ -19,6 +19,7 @@ use compeer_proto::{Kind, PeerAddr, Time};
 use futures_core::Stream;
 
 use crate::link::Link;
+use crate::local::Closing;
 use crate::peer::{Inner, connect};
 use crate::{Clock, ConnectError, RequestError};
 
@@ -27,8 +28,8 @@ use crate::{Clock, ConnectError, RequestError};
 pub(crate) enum Way {
     /// The one with a peer, made if need be.
     Peer(Arc<Inner>, PeerAddr),
-    /// This one.
-    Local(Arc<Link>),
+    /// This one, which lives as long as somebody holds it.
+    Local(Arc<Closing>),
 }
 
 /// How often another connection is looked for when one was closed under a
@@ -40,14 +41,22 @@ impl Way {
     fn here(&self) -> Option<Arc<Link>> {
         match self {
             Way::Peer(inner, to) => inner.links.latest(to.id),
-            Way::Local(link) => Some(link.clone()),
+            Way::Local(closing) => Some(closing.0.clone()),
         }
     }
 
     pub(crate) async fn find(&self) -> Result<Arc<Link>, ConnectError> {
         match self {
             Way::Peer(inner, to) => connect::to_peer(inner, to.clone()).await,
-            Way::Local(link) => Ok(link.clone()),
+            Way::Local(closing) => Ok(closing.0.clone()),
+        }
+    }
+
+    /// What keeps a local link from closing while replies are waited for.
+    fn held(&self) -> Option<Arc<Closing>> {
+        match self {
+            Way::Peer(..) => None,
+            Way::Local(closing) => Some(closing.clone()),
         }
     }
 
@@ -61,6 +70,10 @@ impl Way {
             let link = self.find().await?;
             match poll_fn(|cx| send(&link, cx)).await {
                 Ok(done) => return Ok((done, link)),
+                // There is no other one to look for.
+                Err(SendError::Draining | SendError::NotReady) if self.held().is_some() => {
+                    return Err(RequestError::Disconnected);
+                }
                 Err(SendError::Draining | SendError::NotReady) => {}
                 Err(error) => return Err(RequestError::from_send(error)),
             }
@@ -147,7 +160,7 @@ impl Call {
         // place among those who wait.
         if let Some(link) = way.here() {
             match link.request(&message, RequestOptions { timeout, open }, now) {
-                Ok(id) => return Ok(Replies { link, id: Some(id), open }),
+                Ok(id) => return Ok(Replies { link, id: Some(id), held: way.held() }),
                 Err(SendError::Blocked | SendError::Draining | SendError::NotReady) => {}
                 Err(error) => return Err(RequestError::from_send(error)),
             }
@@ -175,10 +188,12 @@ async fn wait_and_start(
         Some(deadline) => tokio::select! {
             biased;
             sent = send => sent?,
-            () = until(deadline) => return Err(RequestError::TimedOut),
+            // It has not left, so it has not run.
+            () = until(deadline) => return Err(ConnectError::TimedOut.into()),
         },
     };
-    Ok(Replies { link, id: Some(id), open })
+    let held = way.held();
+    Ok(Replies { link, id: Some(id), held })
 }
 
 impl IntoFuture for Call {
@@ -198,7 +213,7 @@ impl IntoFuture for Call {
 pub struct Replies {
     link: Arc<Link>,
     id: Option<RequestId>,
-    open: bool,
+    held: Option<Arc<Closing>>,
 }
 
 impl Replies {
@@ -208,30 +223,55 @@ impl Replies {
     }
 
     /// Sends a further message of a request made with [`Call::open`]. Waits
-    /// while the handler reads slowly.
+    /// while the handler reads slowly. To send and read at the same time, use a
+    /// [`sender`](Self::sender).
     ///
     /// # Errors
-    /// [`RequestError::Cancelled`] when the request is over or was not open,
-    /// [`RequestError::TooLarge`], [`RequestError::Kind`].
-    pub async fn send<K: TryInto<Kind>>(
-        &mut self,
-        kind: K,
-        body: impl Into<Bytes>,
-    ) -> Result<(), RequestError> {
-        let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
-        let Some(id) = self.id else { return Err(RequestError::Cancelled) };
-        let mut message = Some(Message { kind, body: body.into() });
-        let sent = poll_fn(|cx| self.link.poll_send(cx, id, false, &mut message)).await;
-        sent.map_err(RequestError::from_send)
+    /// As [`Sender::send`].
+    pub async fn send<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+        self.sender().send(kind, body).await
     }
 
     /// Says that no further messages follow.
-    pub fn finish(&mut self) {
-        if let Some(id) = self.id
-            && std::mem::take(&mut self.open)
-        {
-            self.link.finish(id);
-        }
+    pub fn finish(&self) {
+        self.sender().finish();
+    }
+
+    /// The other direction of a request made with [`Call::open`], to send
+    /// further messages while the replies are read.
+    ///
+    /// ```
+    /// use compeer::{Failure, Peer, Request};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// async fn shout(mut request: Request) -> Result<(), Failure> {
+    ///     while let Some(message) = request.next().await {
+    ///         request.reply(message.text().to_uppercase()).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// let peer = Peer::builder().handle("SHOUT", shout).spawn().await?;
+    ///
+    /// let mut replies = peer.request(peer.id(), "SHOUT", "").open().await?;
+    /// let sender = replies.sender();
+    /// tokio::spawn(async move {
+    ///     for word in ["a", "b", "c"] {
+    ///         sender.send("WORD", word).await?;
+    ///     }
+    ///     sender.finish();
+    ///     Ok::<(), compeer::RequestError>(())
+    /// });
+    /// let mut heard = String::new();
+    /// while let Some(reply) = replies.next().await {
+    ///     heard += &reply?.text();
+    /// }
+    /// assert_eq!(heard, "ABC");
+    /// # peer.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn sender(&self) -> Sender {
+        Sender { link: self.link.clone(), id: self.id, _held: self.held.clone() }
     }
 
     /// The first reply, and the end of all.
@@ -270,6 +310,39 @@ impl Drop for Replies {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             self.link.cancel(id);
+        }
+    }
+}
+
+/// Sends further messages of a request: see [`Replies::sender`]. Clones send to
+/// the same request; messages of one that waits may come after those of another.
+/// It keeps nothing alive: the request is over when its [`Replies`] are dropped.
+#[derive(Clone)]
+pub struct Sender {
+    link: Arc<Link>,
+    id: Option<RequestId>,
+    _held: Option<Arc<Closing>>,
+}
+
+impl Sender {
+    /// Sends a further message. Waits while the handler reads slowly.
+    ///
+    /// # Errors
+    /// [`RequestError::Cancelled`] when the request is over or was not open,
+    /// [`RequestError::Disconnected`] when the connection broke,
+    /// [`RequestError::TooLarge`], [`RequestError::Kind`].
+    pub async fn send<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+        let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
+        let Some(id) = self.id else { return Err(RequestError::Cancelled) };
+        let mut message = Some(Message { kind, body: body.into() });
+        let sent = poll_fn(|cx| self.link.poll_send(cx, id, false, &mut message)).await;
+        sent.map_err(RequestError::from_send)
+    }
+
+    /// Says that no further messages follow, from any clone.
+    pub fn finish(&self) {
+        if let Some(id) = self.id {
+            self.link.finish(id);
         }
     }
 }

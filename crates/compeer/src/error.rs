@@ -48,7 +48,7 @@ pub enum ConnectError {
     /// Our own key answered from elsewhere.
     #[error("{0} answers with this peer's own key: the key runs in two places")]
     KeyRunsTwice(Addr),
-    /// It did not come about in time.
+    /// It did not come about in time, or had no room for what was to be sent.
     #[error("no connection in time")]
     TimedOut,
     /// This peer is shutting down.
@@ -90,10 +90,11 @@ pub enum RequestError {
     /// circuits; those are not there yet.
     #[error("no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet")]
     Unroutable(PeerId),
-    /// The peer could not be reached; the request did not run.
+    /// The peer could not be reached, in time or at all, or had no place for one
+    /// more request in time; the request did not run.
     #[error(transparent)]
     Unreachable(ConnectError),
-    /// The deadline passed; the request may have run.
+    /// The deadline passed after the request had left; it may have run.
     #[error("no answer in time")]
     TimedOut,
     /// Somebody cancelled it.
@@ -117,7 +118,6 @@ impl From<ConnectError> for RequestError {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Unroutable(to) => RequestError::Unroutable(to),
-            ConnectError::TimedOut => RequestError::TimedOut,
             other => RequestError::Unreachable(other),
         }
     }

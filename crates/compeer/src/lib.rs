@@ -135,7 +135,7 @@ mod stream;
 mod table;
 pub mod transport;
 
-pub use call::{Call, Replies};
+pub use call::{Call, Replies, Sender};
 pub use clock::Clock;
 pub use compeer_proto::session::Message;
 pub use compeer_proto::{Addr, Kind, PeerAddr, PeerId, Ticket, Time, text};

@@ -290,7 +290,8 @@ impl Link {
         let Some(wanted) = message.clone() else { return Poll::Pending };
         let mut state = lock(&self.state);
         if state.is_closing() {
-            return Poll::Ready(Err(SendError::Over));
+            let ended = state.calls.get(&id).is_none_or(|call| call.ended.is_some());
+            return Poll::Ready(Err(if ended { SendError::Over } else { SendError::Draining }));
         }
         let sent = if reply { state.session.reply(id, wanted) } else { state.session.send(id, wanted) };
         match sent {
@@ -300,13 +301,14 @@ impl Link {
                 Poll::Ready(Ok(()))
             }
             Err(SendError::Blocked) => {
-                let waker = cx.waker().clone();
-                if reply {
-                    if let Some(served) = state.served.get_mut(&id) {
-                        served.writers.push(waker);
-                    }
-                } else if let Some(call) = state.calls.get_mut(&id) {
-                    call.writer = Some(waker);
+                let state = &mut *state;
+                let writers = if reply {
+                    state.served.get_mut(&id).map(|served| &mut served.writers)
+                } else {
+                    state.calls.get_mut(&id).map(|call| &mut call.writers)
+                };
+                if let Some(writers) = writers {
+                    state::wait(writers, cx.waker());
                 }
                 Poll::Pending
             }
@@ -362,14 +364,23 @@ impl Link {
         state.kick(false);
     }
 
-    /// Asks for a sign of life; gives the round trip.
+    /// Asks for a sign of life; gives the round trip, or an error when the link
+    /// is over. Who asks while a PING is under way waits for the same answer:
+    /// only that to the latest PING counts.
     pub(crate) fn ping(&self) -> oneshot::Receiver<Duration> {
         let (tx, rx) = oneshot::channel();
         let now = self.clock.now();
         let mut state = lock(&self.state);
+        if state.is_closing() {
+            return rx;
+        }
+        let under_way = !state.pings.is_empty();
+        state.pings.retain(|ping| !ping.is_closed());
         state.pings.push(tx);
-        state.session.ping(now);
-        state.kick(true);
+        if !under_way {
+            state.session.ping(now);
+            state.kick(true);
+        }
         rx
     }
 

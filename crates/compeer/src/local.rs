@@ -38,7 +38,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::call::{Call, Way};
+use crate::call::{self, Call, Way};
 use crate::handler::{Access, Handler, Registry};
 use crate::link::driver::{Host, drive};
 use crate::link::{Decided, Link};
@@ -111,11 +111,13 @@ impl Peer {
     }
 }
 
-/// The other end of a local link. Clones share it; it closes with the last.
+/// The other end of a local link. Clones share it; it closes with the last of
+/// them and of their [`Call`]s and [`Replies`](crate::Replies).
 #[derive(Clone)]
 pub struct Client(Arc<Closing>);
 
-struct Closing(Arc<Link>);
+/// Says goodbye when the last who holds it is gone.
+pub(crate) struct Closing(pub(crate) Arc<Link>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -148,8 +150,16 @@ impl Client {
 
     /// Asks; see [`Peer::request`]. There is no time-out unless one is set.
     pub fn request<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Call {
-        let way = Way::Local(self.0.0.clone());
+        let way = Way::Local(self.0.clone());
         Call::new(way, self.0.0.clock.clone(), local_message(kind, body), limits::REQUEST_TIMEOUT).no_timeout()
+    }
+
+    /// Tells, wanting no reply; see [`Peer::notify`].
+    ///
+    /// # Errors
+    /// [`RequestError`] when it could not be sent.
+    pub async fn notify<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+        call::notify(Way::Local(self.0.clone()), local_message(kind, body)).await
     }
 
     /// Asks with a value and reads the first reply as one, both in JSON.

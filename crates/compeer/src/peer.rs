@@ -291,11 +291,18 @@ impl Peer {
     /// Measures the round trip to a peer, connecting if need be.
     ///
     /// # Errors
-    /// [`RequestError`]; [`RequestError::TimedOut`] after 10 s.
+    /// [`RequestError`]; after 10 s [`RequestError::TimedOut`], or
+    /// [`ConnectError::TimedOut`] when it was not connected until then.
     pub async fn ping(&self, to: impl Into<PeerAddr>) -> Result<Duration, RequestError> {
         let way = self.way(to.into());
-        let ping = async { way.find().await?.ping().await.map_err(|_| RequestError::Disconnected) };
-        tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, ping).await.unwrap_or(Err(RequestError::TimedOut))
+        let mut asked = false;
+        let ping = async {
+            let pong = way.find().await?.ping();
+            asked = true;
+            pong.await.map_err(|_| RequestError::Disconnected)
+        };
+        let in_time = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, ping).await;
+        in_time.unwrap_or_else(|_| Err(if asked { RequestError::TimedOut } else { ConnectError::TimedOut.into() }))
     }
 
     /// Keeps a connection with this peer: calls it now, and again with backoff

@@ -1,6 +1,8 @@
 //! One-way requests: how many are handled at a time, and what becomes of those
 //! under way when a connection ends.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Streams beside the messages: that they outlast what happens to the messages'
 //! connection, and why they do not come about.
 
+#![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

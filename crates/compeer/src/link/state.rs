@@ -29,7 +29,22 @@ pub(super) struct Call {
     pub(super) replies: VecDeque<Message>,
     pub(super) ended: Option<Outcome>,
     pub(super) reader: Option<Waker>,
-    pub(super) writer: Option<Waker>,
+    /// Clones of a sender may wait side by side.
+    pub(super) writers: Vec<Waker>,
+}
+
+impl Call {
+    /// All who wait.
+    fn wakers(&mut self) -> impl Iterator<Item = Waker> {
+        self.reader.take().into_iter().chain(std::mem::take(&mut self.writers))
+    }
+}
+
+/// Enters a waker among those that wait, once.
+pub(super) fn wait(waiting: &mut Vec<Waker>, waker: &Waker) {
+    if !waiting.iter().any(|w| w.will_wake(waker)) {
+        waiting.push(waker.clone());
+    }
 }
 
 /// A request of the other side that a handler serves.
@@ -114,9 +129,7 @@ impl State {
     }
 
     pub(super) fn wait(&mut self, waker: &Waker) {
-        if !self.waiting.iter().any(|w| w.will_wake(waker)) {
-            self.waiting.push(waker.clone());
-        }
+        wait(&mut self.waiting, waker);
     }
 
     pub(super) fn goodbye(&mut self, reason: GoodbyeReason, text: &str, now: Time) {
@@ -239,7 +252,7 @@ impl State {
                 Event::Ended { id, outcome } => {
                     if let Some(call) = self.calls.get_mut(&id) {
                         call.ended = Some(outcome);
-                        self.wakes.extend(call.reader.take().into_iter().chain(call.writer.take()));
+                        self.wakes.extend(call.wakers());
                     }
                 }
                 Event::Message { id, message } => {
@@ -255,9 +268,9 @@ impl State {
                     }
                 }
                 Event::Writable { id } => {
-                    let call = self.calls.get_mut(&id).and_then(|call| call.writer.take());
-                    let served = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.writers));
-                    self.wakes.extend(call.into_iter().chain(served.into_iter().flatten()));
+                    let call = self.calls.get_mut(&id).map(|call| &mut call.writers);
+                    let served = self.served.get_mut(&id).map(|served| &mut served.writers);
+                    self.wakes.extend(call.into_iter().chain(served).flat_map(std::mem::take));
                 }
                 Event::Room => self.wakes.append(&mut self.waiting),
                 Event::Pong { rtt } => {
@@ -291,9 +304,7 @@ impl State {
         self.one_way.end(&over);
         self.over = Some(over);
         self.io = None;
-        for call in self.calls.values_mut() {
-            call.reader.take().into_iter().chain(call.writer.take()).for_each(Waker::wake);
-        }
+        self.calls.values_mut().flat_map(Call::wakers).for_each(Waker::wake);
         while let Some((&id, _)) = self.served.first_key_value() {
             self.stop(id);
         }
