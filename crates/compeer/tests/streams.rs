@@ -70,7 +70,11 @@ async fn the_reason_of_a_refusal_is_told_whoever_dialled() {
         let b = member(&network, 2, 2).handle_stream("HOLD", hold).spawn().await.unwrap();
         a.connect(b.addr()).await.unwrap();
         let (from, to) = if asked { (&b, &a) } else { (&a, &b) };
-        let open = async |kind| from.open_stream(to.addr(), kind).await;
+        let open = async |kind: &'static str| {
+            // In a task of its own: that it can be is part of what is tested.
+            let (from, to) = (from.clone(), to.addr());
+            tokio::spawn(async move { from.open_stream(to, kind).await }).await.unwrap()
+        };
         assert_eq!(open("NONE").await.map(drop).unwrap_err(), RequestError::NoHandler);
         let mut held = Vec::new();
         for _ in 0..limits::MAX_STREAMS_PER_PEER {
