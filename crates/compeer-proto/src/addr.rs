@@ -72,9 +72,7 @@ pub enum AddrError {
     #[error("the port must be a number from 1 to 65535, for example :26673")]
     Port,
     /// Looks like an IP address and is none.
-    #[error(
-        "this is not an IP address: write 192.168.1.20, or [fe80::1%2]:26673 for IPv6 with a port"
-    )]
+    #[error("this is not an IP address: write 192.168.1.20, or [fe80::1%2]:26673 for IPv6 with a port")]
     Ip,
     /// Not a host name.
     #[error(
@@ -83,9 +81,7 @@ pub enum AddrError {
     Host,
     /// A host name of more than [`MAX_HOST_LEN`] bytes, or a part of it of more than
     /// [`MAX_HOST_LABEL_LEN`].
-    #[error(
-        "the host name is too long: at most {MAX_HOST_LEN} bytes, {MAX_HOST_LABEL_LEN} between dots"
-    )]
+    #[error("the host name is too long: at most {MAX_HOST_LEN} bytes, {MAX_HOST_LABEL_LEN} between dots")]
     HostTooLong,
     /// The bytes are not an address, or not a list of at most [`MAX_ADDRS`].
     #[error("the bytes are not a list of at most {MAX_ADDRS} addresses")]
@@ -225,11 +221,7 @@ fn check_host(host: &str) -> Result<(), AddrError> {
     let mut last = "";
     for label in host.split('.') {
         let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        if label.is_empty()
-            || label.starts_with('-')
-            || label.ends_with('-')
-            || !label.bytes().all(known)
-        {
+        if label.is_empty() || label.starts_with('-') || label.ends_with('-') || !label.bytes().all(known) {
             return Err(AddrError::Host);
         }
         if label.len() > MAX_HOST_LABEL_LEN {
@@ -239,9 +231,7 @@ fn check_host(host: &str) -> Result<(), AddrError> {
     }
     // The rule of the WHATWG URL standard ("ends in a number"): inet_aton would read these as
     // IPv4 in forms that people do not expect, and no top-level domain is a number.
-    let hex = last
-        .strip_prefix("0x")
-        .is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+    let hex = last.strip_prefix("0x").is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
     if hex || last.bytes().all(|b| b.is_ascii_digit()) {
         return Err(AddrError::Ip);
     }
@@ -287,10 +277,7 @@ impl PeerAddr {
 /// A peer known only by its id.
 impl From<PeerId> for PeerAddr {
     fn from(id: PeerId) -> Self {
-        Self {
-            id,
-            addrs: Vec::new(),
-        }
+        Self { id, addrs: Vec::new() }
     }
 }
 

@@ -29,10 +29,8 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Base32Error> {
     if let Some(position) = text.chars().position(foreign) {
         return Err(Base32Error::Character(position));
     }
-    BASE32
-        .decode(text.as_bytes())
-        .map_err(|error| match error.kind {
-            DecodeKind::Symbol => Base32Error::Character(error.position),
-            _ => Base32Error::Length,
-        })
+    BASE32.decode(text.as_bytes()).map_err(|error| match error.kind {
+        DecodeKind::Symbol => Base32Error::Character(error.position),
+        _ => Base32Error::Length,
+    })
 }

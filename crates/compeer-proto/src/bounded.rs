@@ -52,10 +52,7 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    deserializer.deserialize_seq(ListVisitor {
-        max,
-        element: PhantomData,
-    })
+    deserializer.deserialize_seq(ListVisitor { max, element: PhantomData })
 }
 
 struct ListVisitor<T> {

@@ -59,9 +59,7 @@ pub enum ExtError {
 impl Ext {
     /// The empty list.
     pub const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-        }
+        Self { entries: Vec::new() }
     }
 
     /// Adds an entry at the end.
@@ -76,15 +74,12 @@ impl Ext {
 
     /// The value under this tag.
     pub fn get(&self, tag: u32) -> Option<&[u8]> {
-        self.iter()
-            .find_map(|(t, value)| (t == tag).then_some(value))
+        self.iter().find_map(|(t, value)| (t == tag).then_some(value))
     }
 
     /// The entries in their order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.entries
-            .iter()
-            .map(|(tag, value)| (*tag, value.0.as_slice()))
+        self.entries.iter().map(|(tag, value)| (*tag, value.0.as_slice()))
     }
 
     /// How many entries there are.

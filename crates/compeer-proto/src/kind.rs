@@ -48,9 +48,7 @@ pub enum KindError {
     #[error("a kind cannot be empty: give one to {MAX_KIND_LEN} bytes, for example ECHO")]
     Empty,
     /// More than [`MAX_KIND_LEN`] bytes.
-    #[error(
-        "a kind has at most {MAX_KIND_LEN} bytes, this one has {len}: move the rest to the body"
-    )]
+    #[error("a kind has at most {MAX_KIND_LEN} bytes, this one has {len}: move the rest to the body")]
     TooLong {
         /// How many bytes there are.
         len: usize,
@@ -95,10 +93,7 @@ impl Kind {
         }
         let mut bytes = [0; MAX_KIND_LEN];
         bytes.split_at_mut(len).0.copy_from_slice(source);
-        Ok(Self {
-            len: len as u8,
-            bytes,
-        })
+        Ok(Self { len: len as u8, bytes })
     }
 
     /// The bytes, as they are compared and sent.
@@ -255,9 +250,7 @@ impl<'de> Visitor<'de> for KindVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
         let (mut bytes, mut len) = ([0; MAX_KIND_LEN], 0);
         while let Some(byte) = seq.next_element()? {
-            let place = bytes
-                .get_mut(len)
-                .ok_or_else(|| de::Error::invalid_length(len + 1, &self))?;
+            let place = bytes.get_mut(len).ok_or_else(|| de::Error::invalid_length(len + 1, &self))?;
             *place = byte;
             len += 1;
         }

@@ -26,11 +26,11 @@ pub mod opening;
 pub mod peer_id;
 pub mod session;
 pub mod text;
-mod time;
 mod ticket;
+mod time;
 
 pub use addr::{Addr, AddrError, PeerAddr};
 pub use kind::{Kind, KindError};
-pub use time::Time;
 pub use peer_id::{BadSignature, PeerId, PeerIdError};
 pub use ticket::{Ticket, TicketError};
+pub use time::Time;

@@ -62,9 +62,7 @@ pub enum PeerIdError {
     #[error("this is no peer's key: copy the id again from where it was printed")]
     NotAKey,
     /// The key is of small order, so anybody can sign for it.
-    #[error(
-        "this key proves nothing (it is of small order): whoever gave it to you is not to be trusted"
-    )]
+    #[error("this key proves nothing (it is of small order): whoever gave it to you is not to be trusted")]
     Weak,
 }
 
@@ -120,11 +118,8 @@ impl PeerId {
     ) -> Result<(), BadSignature> {
         // The bytes were checked when this value was made; the point is not kept, an id stays small.
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
-        key.verify_strict(
-            &signing_input(domain, message),
-            &Signature::from_bytes(signature),
-        )
-        .map_err(|_| BadSignature)
+        key.verify_strict(&signing_input(domain, message), &Signature::from_bytes(signature))
+            .map_err(|_| BadSignature)
     }
 }
 

@@ -74,9 +74,7 @@ pub enum TicketError {
     #[error("the ticket is cut short: copy the whole word")]
     CutShort,
     /// Longer than any ticket.
-    #[error(
-        "this is too long for a ticket (at most {MAX_TICKET_TEXT_LEN} characters): copy the word alone"
-    )]
+    #[error("this is too long for a ticket (at most {MAX_TICKET_TEXT_LEN} characters): copy the word alone")]
     TooLong,
     /// A character that tickets do not have.
     #[error("character {} of the ticket is not one of a-z and 2-7: copy the word again", .position + 1)]
@@ -123,26 +121,16 @@ impl Ticket {
             return Err(TicketError::TooLong);
         }
         let Some(coded) = strip_type(text, PEER) else {
-            let reserved = RESERVED
-                .into_iter()
-                .find(|word| looks_like_type(text, word));
+            let reserved = RESERVED.into_iter().find(|word| looks_like_type(text, word));
             return Err(reserved.map_or(TicketError::NotATicket, TicketError::WrongType));
         };
         let bytes = base32::decode(coded).map_err(|error| match error {
-            Base32Error::Character(position) => TicketError::Character {
-                position: PEER.len() + position,
-            },
+            Base32Error::Character(position) => TicketError::Character { position: PEER.len() + position },
             Base32Error::Length => TicketError::CutShort,
         })?;
-        let (payload, sum) = bytes
-            .split_last_chunk::<TICKET_CHECKSUM_LEN>()
-            .ok_or(TicketError::CutShort)?;
+        let (payload, sum) = bytes.split_last_chunk::<TICKET_CHECKSUM_LEN>().ok_or(TicketError::CutShort)?;
         if checksum(PEER, payload) != *sum {
-            return Err(if is_cut_short(&bytes) {
-                TicketError::CutShort
-            } else {
-                TicketError::Checksum
-            });
+            return Err(if is_cut_short(&bytes) { TicketError::CutShort } else { TicketError::Checksum });
         }
         match payload {
             [VERSION, rest @ ..] => read_peer(rest),
@@ -164,10 +152,7 @@ impl Ticket {
     /// ```
     pub fn looks_like(text: &str) -> bool {
         let text = text.trim();
-        [PEER]
-            .into_iter()
-            .chain(RESERVED)
-            .any(|word| looks_like_type(text, word))
+        [PEER].into_iter().chain(RESERVED).any(|word| looks_like_type(text, word))
     }
 }
 
@@ -180,9 +165,7 @@ fn strip_type<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 fn looks_like_type(text: &str, word: &str) -> bool {
     strip_type(text, word).is_some_and(|coded| {
         coded.len() >= SHORTEST_BELIEVED
-            && coded
-                .bytes()
-                .all(|b| b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
+            && coded.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'2'..=b'7'))
     })
 }
 

@@ -21,7 +21,9 @@ pub enum ConnectError {
     NoAddress(PeerId),
     /// The router knows no way, or one over another peer, which needs circuits;
     /// those are not there yet.
-    #[error("no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet")]
+    #[error(
+        "no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet"
+    )]
     Unroutable(PeerId),
     /// Nobody answered at any address; each with its reason.
     #[error("unreachable: {}", Tried(.0))]
@@ -88,7 +90,9 @@ pub enum RequestError {
     Denied,
     /// The router knows no way there, or one over another peer, which needs
     /// circuits; those are not there yet.
-    #[error("no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet")]
+    #[error(
+        "no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet"
+    )]
     Unroutable(PeerId),
     /// The peer could not be reached, in time or at all, or had no place for one
     /// more request in time; the request did not run.
@@ -161,7 +165,9 @@ pub enum SpawnError {
         source: std::io::Error,
     },
     /// A text to listen on is no IP address and port.
-    #[error("cannot listen on {0:?}: give an IP address and a port, such as 0.0.0.0:26673 (port 0: any free one)")]
+    #[error(
+        "cannot listen on {0:?}: give an IP address and a port, such as 0.0.0.0:26673 (port 0: any free one)"
+    )]
     Address(String),
     /// A kind given to the builder is not 1 to 64 bytes.
     #[error("a kind is 1 to 64 bytes")]

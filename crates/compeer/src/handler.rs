@@ -110,5 +110,4 @@ impl Registry {
     pub(crate) fn get(&self, kind: &Kind) -> Option<Registered> {
         self.0.read().unwrap_or_else(|e| e.into_inner()).get(kind).cloned()
     }
-
 }

@@ -40,7 +40,8 @@ impl Identity {
     /// identities that are the same in every run.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
-        let id = PeerId::from_bytes(key.verifying_key().as_bytes()).expect("a key made from a seed is not weak");
+        let id =
+            PeerId::from_bytes(key.verifying_key().as_bytes()).expect("a key made from a seed is not weak");
         Identity { key, id }
     }
 
@@ -62,8 +63,7 @@ impl Identity {
 
     /// The key as PKCS #8 (RFC 8410 §7), as TLS libraries take it.
     pub(crate) fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        const PREFIX: [u8; 16] =
-            [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        const PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
         let mut der = Zeroizing::new(Vec::with_capacity(48));
         der.extend_from_slice(&PREFIX);
         der.extend_from_slice(&*self.seed());

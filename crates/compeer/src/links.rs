@@ -83,7 +83,11 @@ impl Links {
 
     /// A new link; it counts from now on. Beside it, one that has to go because
     /// that peer has too many.
-    pub(crate) fn enter(&self, peer: PeerId, make: impl FnOnce(u64) -> Arc<Link>) -> (Arc<Link>, Option<Arc<Link>>) {
+    pub(crate) fn enter(
+        &self,
+        peer: PeerId,
+        make: impl FnOnce(u64) -> Arc<Link>,
+    ) -> (Arc<Link>, Option<Arc<Link>>) {
         let mut inner = lock(&self.inner);
         inner.next_number += 1;
         inner.all += 1;

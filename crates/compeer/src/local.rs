@@ -151,14 +151,19 @@ impl Client {
     /// Asks; see [`Peer::request`]. There is no time-out unless one is set.
     pub fn request<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Call {
         let way = Way::Local(self.0.clone());
-        Call::new(way, self.0.0.clock.clone(), local_message(kind, body), limits::REQUEST_TIMEOUT).no_timeout()
+        Call::new(way, self.0.0.clock.clone(), local_message(kind, body), limits::REQUEST_TIMEOUT)
+            .no_timeout()
     }
 
     /// Tells, wanting no reply; see [`Peer::notify`].
     ///
     /// # Errors
     /// [`RequestError`] when it could not be sent.
-    pub async fn notify<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), RequestError> {
+    pub async fn notify<K: TryInto<Kind>>(
+        &self,
+        kind: K,
+        body: impl Into<Bytes>,
+    ) -> Result<(), RequestError> {
         call::notify(Way::Local(self.0.clone()), local_message(kind, body)).await
     }
 

@@ -120,7 +120,11 @@ impl Request {
     ///
     /// # Errors
     /// As [`reply`](Self::reply), and [`ReplyError::Kind`].
-    pub async fn reply_kind<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), ReplyError> {
+    pub async fn reply_kind<K: TryInto<Kind>>(
+        &self,
+        kind: K,
+        body: impl Into<Bytes>,
+    ) -> Result<(), ReplyError> {
         self.responder.reply_kind(kind, body).await
     }
 
@@ -150,7 +154,11 @@ impl Responder {
     ///
     /// # Errors
     /// As [`Request::reply_kind`].
-    pub async fn reply_kind<K: TryInto<Kind>>(&self, kind: K, body: impl Into<Bytes>) -> Result<(), ReplyError> {
+    pub async fn reply_kind<K: TryInto<Kind>>(
+        &self,
+        kind: K,
+        body: impl Into<Bytes>,
+    ) -> Result<(), ReplyError> {
         let kind = kind.try_into().map_err(|_| ReplyError::Kind)?;
         self.send(Message { kind, body: body.into() }).await
     }

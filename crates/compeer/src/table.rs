@@ -45,7 +45,8 @@ impl Table {
     /// An empty table for `capacity` peers; 0 is the limit of
     /// [`limits`](crate::limits::MAX_TABLE).
     pub fn new(capacity: usize) -> Self {
-        let capacity = if capacity == 0 { crate::limits::MAX_TABLE } else { capacity.min(crate::limits::MAX_TABLE) };
+        let capacity =
+            if capacity == 0 { crate::limits::MAX_TABLE } else { capacity.min(crate::limits::MAX_TABLE) };
         Table { capacity, inner: Mutex::default() }
     }
 

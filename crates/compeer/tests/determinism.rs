@@ -34,7 +34,11 @@ fn note(trace: &Trace, clock: &Clock, text: std::fmt::Arguments<'_>) {
 async fn member(network: &MemoryNetwork, clock: &Clock, seed: u64, n: u8, trace: &Trace) -> Peer {
     let (of_handler, clock_of_handler) = (trace.clone(), clock.clone());
     let hear = move |request: Request| {
-        note(&of_handler, &clock_of_handler, format_args!("{n} hears {} from {}", request.text(), request.sender()));
+        note(
+            &of_handler,
+            &clock_of_handler,
+            format_args!("{n} hears {} from {}", request.text(), request.sender()),
+        );
         async move {
             // Some answer at once, some later.
             tokio::time::sleep(Duration::from_millis(u64::from(n % 3))).await;
@@ -73,7 +77,8 @@ async fn member(network: &MemoryNetwork, clock: &Clock, seed: u64, n: u8, trace:
 }
 
 fn run(seed: u64) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let network = MemoryNetwork::new(seed);
         let clock = Clock::starting_at(UNIX_EPOCH);

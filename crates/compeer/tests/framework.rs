@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use compeer::transport::memory::MemoryNetwork;
 use compeer::{
-    ConnectError, Event, Events, Failure, Hop, Identity, Peer, PeerAddr, Request, RequestError, Router, Table,
-    check_live_peers,
+    ConnectError, Event, Events, Failure, Hop, Identity, Peer, PeerAddr, Request, RequestError, Router,
+    Table, check_live_peers,
 };
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
@@ -82,7 +82,8 @@ async fn stabilizers_run_at_once_then_jittered_and_survive_all() {
     assert!(gaps.windows(2).any(|w| w[0] != w[1]), "jittered");
     let mut told = Vec::new();
     while told.len() < 3 {
-        let Event::StabilizerFailed { text } = until(&mut events, |e| matches!(e, Event::StabilizerFailed { .. })).await
+        let Event::StabilizerFailed { text } =
+            until(&mut events, |e| matches!(e, Event::StabilizerFailed { .. })).await
         else {
             unreachable!()
         };

@@ -60,7 +60,11 @@ async fn nothing_is_left_in_the_buffers_of_tls() {
 struct Panics(DuplexStream, usize);
 
 impl AsyncRead for Panics {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         std::task::ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
         self.1 = self.1.checked_sub(1).expect("a test wants a panic here");
         Poll::Ready(Ok(()))
@@ -92,7 +96,8 @@ async fn nobody_waits_for_a_task_that_panicked() {
     });
     let client = Client::connect(Panics(near, 1)).await.unwrap();
     let ask = client.request("ECHO", "").one();
-    let error = tokio::time::timeout(Duration::from_secs(5), ask).await.expect("it waits for ever").unwrap_err();
+    let error =
+        tokio::time::timeout(Duration::from_secs(5), ask).await.expect("it waits for ever").unwrap_err();
     assert_eq!(error, RequestError::Disconnected);
     tokio::time::timeout(Duration::from_secs(5), client.closed()).await.expect("it is never over");
     alice.shutdown().await;

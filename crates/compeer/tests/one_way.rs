@@ -133,7 +133,11 @@ async fn blocking_the_sender_and_shutting_down_stop_what_runs() {
         }
         work.until(|seen| seen.running == limits::MAX_ONE_WAY).await;
         let began = tokio::time::Instant::now();
-        if shutdown { a.shutdown().await } else { a.block(b.id()) }
+        if shutdown {
+            a.shutdown().await
+        } else {
+            a.block(b.id())
+        }
         work.until(|seen| seen.running == 0).await;
         assert_eq!(work.seen.borrow().stopped, limits::MAX_ONE_WAY);
         assert!(began.elapsed() < limits::ONE_WAY_GRACE);

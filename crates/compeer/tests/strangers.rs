@@ -217,7 +217,8 @@ async fn calls_of_one_side_at_once_leave_one_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_crosses_the_farewell_of_an_unused_connection_is_answered() {
     for seed in 0..20 {
-        let network = MemoryNetwork::new(seed).latency(Duration::from_millis(200), Duration::from_millis(200));
+        let network =
+            MemoryNetwork::new(seed).latency(Duration::from_millis(200), Duration::from_millis(200));
         let (a, b) = (member(&network, 1, 10).await, member(&network, 2, 10).await);
         a.connect(b.addr()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(50)).await;

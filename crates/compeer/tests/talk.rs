@@ -103,7 +103,8 @@ async fn further_messages_and_replies_interleave() {
 #[tokio::test]
 async fn errors_are_told_apart() {
     let (alice, bob) = (server().await, client().await);
-    let ask = |kind: &'static str| bob.request(alice.addr(), kind, "x").timeout(Duration::from_millis(300)).one();
+    let ask =
+        |kind: &'static str| bob.request(alice.addr(), kind, "x").timeout(Duration::from_millis(300)).one();
     assert_eq!(ask("NOPE").await.unwrap_err(), RequestError::NoHandler);
     assert!(matches!(ask("COUNT").await.unwrap_err(), RequestError::HandlerFailed(_)));
     assert!(matches!(ask("BOOM").await.unwrap_err(), RequestError::HandlerFailed(_)));

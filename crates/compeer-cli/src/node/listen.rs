@@ -65,9 +65,13 @@ pub(super) async fn spawn(
             spawn_at(state, again(), settings, relations, Vec::new()).await.map_err(|error| cannot(&error))
         }
         Listening::At(addrs) => {
-            spawn_at(state, again(), settings, relations, addrs.clone()).await.map_err(|error| match taken(&error) {
-                true => cannot(&error).hint("another program listens there; choose another with --listen"),
-                false => cannot(&error),
+            spawn_at(state, again(), settings, relations, addrs.clone()).await.map_err(|error| {
+                match taken(&error) {
+                    true => {
+                        cannot(&error).hint("another program listens there; choose another with --listen")
+                    }
+                    false => cannot(&error),
+                }
             })
         }
         Listening::AnyPort => spawn_anywhere(state, again, settings, relations).await,

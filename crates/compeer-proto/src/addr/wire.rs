@@ -150,9 +150,7 @@ impl<'de> Deserialize<'de> for Addr {
         let raw = Raw::deserialize(deserializer)?;
         match from_raw(&raw) {
             Ok(Some(addr)) => Ok(addr),
-            Ok(None) => Err(de::Error::custom(
-                "an address of a type or port we cannot use",
-            )),
+            Ok(None) => Err(de::Error::custom("an address of a type or port we cannot use")),
             Err(error) => Err(de::Error::custom(error)),
         }
     }

@@ -394,7 +394,9 @@ impl World {
                 assert!(message.body == body(9, number, 0, len));
                 self.sides[me].owed += u64::from(cost);
             }
-            Event::OpenStream { stream, .. } => self.sides[me].session.refuse_stream(stream, &Outcome::NoHandler),
+            Event::OpenStream { stream, .. } => {
+                self.sides[me].session.refuse_stream(stream, &Outcome::NoHandler)
+            }
             Event::Drained => {
                 let side = &mut self.sides[me];
                 assert!(side.drains && !side.drained && side.session.requests_in_flight() == 0);

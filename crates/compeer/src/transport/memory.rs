@@ -136,7 +136,13 @@ impl Net {
         least + Duration::from_micros(self.rng.next_u64() % span)
     }
 
-    fn connect(&mut self, to: SocketAddr, caller: PeerId, at: IpAddr, purpose: Purpose) -> Option<(Wire, Duration)> {
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        caller: PeerId,
+        at: IpAddr,
+        purpose: Purpose,
+    ) -> Option<(Wire, Duration)> {
         let (callee, calls) = self.listeners.get(&to)?.clone();
         let latency = self.draw_latency();
         let (mut binding, mut session) = ([0; 32], [0; 16]);

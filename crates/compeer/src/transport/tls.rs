@@ -60,7 +60,9 @@ impl TlsTransport {
     pub fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let provider = Arc::new(verify::provider());
         let der = identity.pkcs8();
-        let key = provider.key_provider.load_private_key(PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der.to_vec())))?;
+        let key = provider
+            .key_provider
+            .load_private_key(PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der.to_vec())))?;
         let spki = verify::spki(&identity.peer_id());
         let certified = Arc::new(rustls::sign::CertifiedKey::new(vec![CertificateDer::from(spki)], key));
         let verifier = Arc::new(verify::ProvenKey::new(&provider));
@@ -115,7 +117,11 @@ impl TlsTransport {
     }
 
     /// The handshake of who is called, over any byte stream.
-    pub(crate) fn answer(&self, io: Box<dyn ByteStream>, addr: Option<Addr>) -> BoxFuture<'static, io::Result<Wire>> {
+    pub(crate) fn answer(
+        &self,
+        io: Box<dyn ByteStream>,
+        addr: Option<Addr>,
+    ) -> BoxFuture<'static, io::Result<Wire>> {
         let acceptor = self.acceptor.clone();
         Box::pin(async move { wire(TlsStream::Server(acceptor.accept(io).await?), addr) })
     }
@@ -220,8 +226,12 @@ fn wire(stream: TlsStream<Box<dyn ByteStream>>, addr: Option<Addr>) -> io::Resul
         _ => return Err(io::Error::other("the other side speaks no version of this protocol")),
     };
     let (binding, session) = match &stream {
-        TlsStream::Client(s) => exports(|out, label| s.get_ref().1.export_keying_material(out, label, None).map(drop)),
-        TlsStream::Server(s) => exports(|out, label| s.get_ref().1.export_keying_material(out, label, None).map(drop)),
+        TlsStream::Client(s) => {
+            exports(|out, label| s.get_ref().1.export_keying_material(out, label, None).map(drop))
+        }
+        TlsStream::Server(s) => {
+            exports(|out, label| s.get_ref().1.export_keying_material(out, label, None).map(drop))
+        }
     }
     .map_err(io::Error::other)?;
     Ok(Wire { io: Box::new(stream), peer, addr, binding, session, resumed, purpose })

@@ -214,5 +214,8 @@ fn stream_ids_are_of_each_side() {
     assert_eq!(pair.a.take(), [Event::OpenStream { stream: 1, kind: kind("FILE") }]);
     pair.a.session.refuse_stream(stream, &Outcome::Failed("n".repeat(5_000)));
     pair.settle();
-    assert_eq!(pair.b.take(), [Event::StreamRefused { stream: 1, why: Outcome::Failed("n".repeat(limits::MAX_TEXT)) }]);
+    assert_eq!(
+        pair.b.take(),
+        [Event::StreamRefused { stream: 1, why: Outcome::Failed("n".repeat(limits::MAX_TEXT)) }]
+    );
 }

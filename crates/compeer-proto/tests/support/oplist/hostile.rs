@@ -114,7 +114,9 @@ impl Victim {
             }
             11 => self.hears(&Frame::Ping { nonce: id }) && self.hears(&Frame::Pong { nonce: own }),
             12 => self.hears(&Frame::OpenStream { stream: peer, kind }),
-            13 => self.hears(&Frame::RefuseStream { stream: own, status: 1, text: &content[..part.min(3_000)] }),
+            13 => {
+                self.hears(&Frame::RefuseStream { stream: own, status: 1, text: &content[..part.min(3_000)] })
+            }
             14 if choices.one_in(4) => {
                 self.hears(&Frame::Drain) && self.hears(&Frame::Goodbye { reason: op, text: b"" })
             }

@@ -77,7 +77,11 @@ pub fn pipe(latency: Duration) -> (End, End, Link) {
 
 impl AsyncRead for End {
     #[allow(clippy::disallowed_methods, reason = "the cable is where this network's time passes")]
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
             let mut lane = lock(&this.from);
