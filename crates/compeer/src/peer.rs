@@ -1,7 +1,8 @@
 //! The peer: the handle through which a program takes part.
 //!
 //! A [`Peer`] is cheap to clone; all clones are the same peer. It is made by
-//! [`Peer::builder`], runs on the tokio runtime it was spawned on, and stops
+//! [`Peer::builder`], runs on the tokio runtime it was spawned on (others may use
+//! it too), and stops
 //! with [`Peer::shutdown`]: dropping handles stops nothing. What it is made of:
 //! `builder` (how it starts), `inner` (what its tasks share), `connect` (how a
 //! connection comes about), `accept` (who may call), `keep` (who is called
@@ -477,7 +478,7 @@ pub(crate) fn local_message<K: TryInto<Kind>>(kind: K, body: impl Into<Bytes>) -
 /// Runs a future until it is done or the peer shuts down.
 pub(crate) fn spawn_until_down(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
     let mut down = inner.down.subscribe();
-    tokio::spawn(async move {
+    inner.runtime.spawn(async move {
         tokio::select! {
             biased;
             _ = down.wait_for(|down| *down) => {}

@@ -56,7 +56,7 @@ pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
             }
         });
         let inner = inner.clone();
-        tokio::spawn(async move {
+        inner.runtime.clone().spawn(async move {
             // The socket went with the task.
             let _ = accepting.await;
             inner.listening.send_modify(|n| *n -= 1);

@@ -234,6 +234,7 @@ impl Builder {
             ext: name_ext(self.name)?,
         };
         let inner = Arc::new(Inner {
+            runtime: tokio::runtime::Handle::current(),
             id: identity.peer_id(),
             hello,
             clock: self.clock.unwrap_or_else(Clock::system),

@@ -97,7 +97,9 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     if inner.is_down() {
         return Err(ConnectError::Shutdown);
     }
-    let wire = inner.transport.dial(addr, None, Purpose::Messages).await?;
+    // Where the connection is to live, like those that are shared.
+    let dial = inner.runtime.spawn(inner.transport.dial(addr, None, Purpose::Messages));
+    let wire = dial.await.unwrap_or(Err(ConnectError::Shutdown))?;
     if wire.peer != inner.id
         && let Some(link) = inner.links.get(wire.peer)
     {
@@ -119,7 +121,7 @@ fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> (Dial, bool) {
         return (dial.clone(), false);
     }
     let (of_task, id) = (inner.clone(), to.id);
-    let task = tokio::spawn(async move {
+    let task = inner.runtime.spawn(async move {
         let result = dial(&of_task, to).await;
         lock(&of_task.dialling.0).remove(&id);
         result
@@ -207,8 +209,8 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
     } else if !dialled && !inner.has_room(link.peer) {
         link.turn_away(GoodbyeReason::Full);
     }
-    tokio::spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
-    tokio::spawn(introduced_in_time(link.clone()));
+    inner.runtime.spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
+    inner.runtime.spawn(introduced_in_time(link.clone()));
     link
 }
 
@@ -277,7 +279,7 @@ pub(crate) fn run_plain(
     host: Arc<dyn Host>,
 ) -> Arc<Link> {
     let link = Arc::new(Link::new(0, wire, dialled, session, inner.clock.clone()));
-    tokio::spawn(drive(link.clone(), host));
+    inner.runtime.spawn(drive(link.clone(), host));
     link
 }
 

@@ -29,6 +29,8 @@ use crate::{Clock, Event, Router, Table, addrs, limits, lock, stream};
 
 /// What the tasks of a peer share.
 pub(crate) struct Inner {
+    /// The runtime that all its tasks are on, whichever one asks for them.
+    pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) id: PeerId,
     pub(crate) hello: Hello,
     pub(crate) clock: Clock,
