@@ -93,6 +93,9 @@ pub(crate) struct Registered {
     pub(crate) handler: Arc<dyn Handler>,
 }
 
+/// Handlers of streams by kind.
+pub(crate) type StreamHandlers = BTreeMap<Kind, (Access, Arc<dyn StreamHandler>)>;
+
 /// A registry of handlers by kind.
 #[derive(Clone, Default)]
 pub(crate) struct Registry(Arc<RwLock<BTreeMap<Kind, Registered>>>);

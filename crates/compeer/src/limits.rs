@@ -75,6 +75,10 @@ pub const INSTANCE_WINDOW: Duration = Duration::from_secs(60);
 /// Peers in the table when `max_peers` is 0. Unit: peers. A guess.
 pub const MAX_TABLE: usize = 65_536;
 
+/// Peers of the table that [`check_live_peers`](crate::check_live_peers) asks at
+/// a time. Unit: peers. A guess: a table of 65,536 is not to be 65,536 dials.
+pub const LIVE_CHECKS: usize = 64;
+
 /// Default for a whole request, replies included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -93,4 +97,3 @@ pub const STREAM_LINGER: Duration = Duration::from_secs(15);
 /// How long the other side may take to answer the opening of a stream, or to
 /// dial one that was asked for.
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
-

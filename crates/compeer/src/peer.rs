@@ -420,8 +420,28 @@ impl Peer {
     /// [`RequestError::Kind`].
     pub fn handle_stream<K: TryInto<Kind>>(&self, kind: K, handler: impl StreamHandler) -> Result<(), RequestError> {
         let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
-        lock(&self.0.stream_handlers).insert(kind, Arc::new(handler));
+        lock(&self.0.stream_handlers).insert(kind, (Access::Proven, Arc::new(handler)));
         Ok(())
+    }
+
+    /// Registers a handler for streams of known peers only.
+    ///
+    /// # Errors
+    /// [`RequestError::Kind`].
+    pub fn handle_stream_known<K: TryInto<Kind>>(
+        &self,
+        kind: K,
+        handler: impl StreamHandler,
+    ) -> Result<(), RequestError> {
+        let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
+        lock(&self.0.stream_handlers).insert(kind, (Access::Known, Arc::new(handler)));
+        Ok(())
+    }
+
+    /// Removes the handler of streams of a kind; `false` when there was none.
+    /// Streams that are open stay so.
+    pub fn remove_stream_handler<K: TryInto<Kind>>(&self, kind: K) -> bool {
+        kind.try_into().is_ok_and(|kind| lock(&self.0.stream_handlers).remove(&kind).is_some())
     }
 
     /// Removes the handler of a kind; `false` when there was none.

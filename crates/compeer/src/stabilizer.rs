@@ -10,10 +10,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use compeer_proto::PeerId;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
 
 use crate::error::Failure;
-use crate::{Peer, lock};
+use crate::{Peer, limits, lock};
 
 /// What is done now and then. Any
 /// `Fn(Peer) -> impl Future<Output = Result<(), Failure>>` is one.
@@ -35,6 +36,7 @@ where
 /// A stabilizer that measures the round trip to every peer of the table and
 /// removes one that did not answer `misses` times in a row (at least 1): a peer
 /// that is not connected is called for it.
+/// [`LIVE_CHECKS`](crate::limits::LIVE_CHECKS) are asked at a time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,20 +55,20 @@ pub fn check_live_peers(misses: u32) -> impl Stabilizer {
         async move {
             let ids = peer.table().ids();
             lock(&missed).retain(|id, _| ids.contains(id));
-            let rounds = join_all(ids.iter().map(|id| peer.ping(*id))).await;
-            for (id, round) in ids.into_iter().zip(rounds) {
-                let mut missed = lock(&missed);
-                if round.is_ok() {
-                    missed.remove(&id);
-                    continue;
-                }
+            let (peer, missed) = (&peer, &missed);
+            let check = |id| async move {
+                let alive = peer.ping(id).await.is_ok();
+                let mut missed = lock(missed);
                 let count = missed.entry(id).or_insert(0);
-                *count += 1;
+                *count = if alive { 0 } else { *count + 1 };
                 if *count >= misses.max(1) {
-                    missed.remove(&id);
                     peer.table().remove(id);
                 }
-            }
+                if alive || *count >= misses.max(1) {
+                    missed.remove(&id);
+                }
+            };
+            stream::iter(ids).for_each_concurrent(limits::LIVE_CHECKS, check).await;
             Ok(())
         }
     }

@@ -144,7 +144,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         self.unless_dead(0, cx, read)
     }
@@ -329,7 +333,7 @@ async fn dial(
 
 /// A stream with ourselves, inside the process.
 fn with_oneself(inner: &Arc<Inner>, kind: Kind, place: Arc<Place>) -> Result<Stream, NotOpened> {
-    let handler = inner.stream_handler(&kind).ok_or(Outcome::NoHandler)?;
+    let handler = inner.stream_handler(inner.id, &kind)?;
     let (near, far) = tokio::io::duplex(limits::WINDOW as usize);
     let served = Stream::new(Box::new(far), kind, place.clone());
     spawn_until_down(inner, serve(inner.clone(), handler, served));
@@ -353,7 +357,7 @@ pub(crate) fn dial_asked(
     id: u64,
     kind: Kind,
 ) -> impl Future<Output = ()> + Send {
-    let wanted = inner.stream_handler(&kind).ok_or(Outcome::NoHandler);
+    let wanted = inner.stream_handler(link.peer, &kind);
     let wanted = wanted.and_then(|handler| Ok((handler, Place::take(&link)?)));
     async move {
         let (handler, place) = match wanted {
@@ -414,7 +418,7 @@ fn accept(inner: &Inner, peer: PeerId, opening: &Opening) -> Result<Accepted, Ou
         // Who asked for it may have given up.
         return waiter.map(Accepted::Asked).ok_or(Outcome::Cancelled);
     }
-    let handler = inner.stream_handler(&opening.kind).ok_or(Outcome::NoHandler)?;
+    let handler = inner.stream_handler(peer, &opening.kind)?;
     Ok(Accepted::Served(handler, Place::take(&link)?))
 }
 

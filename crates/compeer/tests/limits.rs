@@ -1,9 +1,16 @@
 //! Each bound of the framework, filled to the brim and one over.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use compeer::{Event, Events, Failure, Identity, Peer, PeerAddr, Request, RequestError, Stream, Table, limits};
+use compeer::transport::{Listener, Purpose, Transport, Wire};
+use compeer::{
+    Addr, BoxFuture, ConnectError, Event, Events, Failure, Identity, Peer, PeerAddr, PeerId, Request,
+    RequestError, Stabilizer, Stream, Table, check_live_peers, limits,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -157,4 +164,41 @@ fn a_table_takes_its_capacity_and_no_more() {
     assert!(table.is_full());
     assert!(!table.insert(PeerAddr::from(Identity::from_seed(&[200; 32]).peer_id())));
     assert!(!table.insert_at(100, PeerAddr::from(Identity::from_seed(&[200; 32]).peer_id())));
+}
+
+/// Nobody answers, and it counts how many are called at a time.
+#[derive(Clone, Default)]
+struct Nobody {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Transport for Nobody {
+    fn dial(&self, _: Addr, _: Option<PeerId>, _: Purpose) -> BoxFuture<'static, Result<Wire, ConnectError>> {
+        let nobody = self.clone();
+        Box::pin(async move {
+            nobody.most.fetch_max(nobody.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            nobody.now.fetch_sub(1, Ordering::Relaxed);
+            Err(ConnectError::TimedOut)
+        })
+    }
+
+    fn listen(&self, _: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_table_is_checked_a_few_at_a_time() {
+    let nobody = Nobody::default();
+    let peer = Peer::builder().transport(nobody.clone()).spawn().await.unwrap();
+    let there = Addr::from(SocketAddr::from(([10, 0, 0, 1], 1)));
+    for n in 0..=255 {
+        let id = Identity::from_seed(&[n; 32]).peer_id();
+        assert!(peer.table().insert(PeerAddr::new(id, [there.clone()])));
+    }
+    check_live_peers(1).run(peer.clone()).await.unwrap();
+    assert!(peer.table().is_empty());
+    assert_eq!(nobody.most.load(Ordering::Relaxed), limits::LIVE_CHECKS);
 }

@@ -45,7 +45,8 @@ async fn a_stream_outlasts_the_connection_that_gives_way_to_its_twin() {
         let a = member(&network, round, 1).handle_stream("DRIP", drip).spawn().await.unwrap();
         let b = member(&network, round + 100, 2).spawn().await.unwrap();
         a.keep(b.addr());
-        let mut stream = b.open_stream(a.addr(), "DRIP").await.unwrap_or_else(|e| panic!("round {round}: {e}"));
+        let mut stream =
+            b.open_stream(a.addr(), "DRIP").await.unwrap_or_else(|e| panic!("round {round}: {e}"));
         let mut all = Vec::new();
         let read = stream.read_to_end(&mut all).await;
         assert!(read.is_ok() && all.len() == 100, "round {round}: {read:?} after {} bytes", all.len());
@@ -119,4 +120,28 @@ async fn a_panic_in_a_handler_of_streams_is_told() {
     };
     let told = tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
     assert_eq!(told, ("BOOM".to_owned(), "boom".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_for_known_peers_are_denied_to_others() {
+    for asked in [false, true] {
+        let network = MemoryNetwork::new(1);
+        let a = member(&network, 1, 1).handle_stream_known("HOLD", hold).spawn().await.unwrap();
+        let b = member(&network, 2, 2).spawn().await.unwrap();
+        // Whoever dialled the messages dials the streams.
+        if asked {
+            a.connect(b.addr()).await.unwrap()
+        } else {
+            b.connect(a.addr()).await.unwrap()
+        };
+        let open = async || b.open_stream(a.addr(), "HOLD").await.map(drop);
+        assert_eq!(open().await.unwrap_err(), RequestError::Denied);
+        a.know(b.id());
+        open().await.unwrap();
+        assert!(a.remove_stream_handler("HOLD") && !a.remove_stream_handler("HOLD"));
+        assert_eq!(open().await.unwrap_err(), RequestError::NoHandler);
+        a.forget(b.id());
+        a.handle_stream_known("HOLD", hold).unwrap();
+        assert_eq!(open().await.unwrap_err(), RequestError::Denied);
+    }
 }

@@ -63,7 +63,7 @@ pub struct Builder {
     known: BTreeSet<PeerId>,
     blocked: BTreeSet<PeerId>,
     handlers: Vec<(Option<Kind>, Access, Arc<dyn Handler>)>,
-    stream_handlers: Vec<(Option<Kind>, Arc<dyn StreamHandler>)>,
+    stream_handlers: Vec<(Option<Kind>, Access, Arc<dyn StreamHandler>)>,
     router: Arc<dyn Router>,
     stabilizers: Vec<(Duration, Arc<dyn Stabilizer>)>,
     transport: Option<Arc<dyn Transport>>,
@@ -159,9 +159,15 @@ impl Builder {
         self
     }
 
-    /// Registers a handler for streams.
+    /// Registers a handler for streams, for whoever proves a key.
     pub fn handle_stream<K: TryInto<Kind>>(mut self, kind: K, handler: impl StreamHandler) -> Self {
-        self.stream_handlers.push((kind.try_into().ok(), Arc::new(handler)));
+        self.stream_handlers.push((kind.try_into().ok(), Access::Proven, Arc::new(handler)));
+        self
+    }
+
+    /// Registers a handler for streams of known peers: see [`Peer::know`].
+    pub fn handle_stream_known<K: TryInto<Kind>>(mut self, kind: K, handler: impl StreamHandler) -> Self {
+        self.stream_handlers.push((kind.try_into().ok(), Access::Known, Arc::new(handler)));
         self
     }
 
@@ -212,8 +218,8 @@ impl Builder {
             registry.insert(kind.ok_or(SpawnError::Kind)?, access, handler);
         }
         let mut stream_handlers = BTreeMap::new();
-        for (kind, handler) in self.stream_handlers {
-            stream_handlers.insert(kind.ok_or(SpawnError::Kind)?, handler);
+        for (kind, access, handler) in self.stream_handlers {
+            stream_handlers.insert(kind.ok_or(SpawnError::Kind)?, (access, handler));
         }
         let identity = self.identity.unwrap_or_else(Identity::generate);
         let tls = TlsTransport::new(&identity)?;

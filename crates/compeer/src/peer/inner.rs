@@ -18,7 +18,7 @@ use super::connect::Dialling;
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
 use crate::clock::Dice;
-use crate::handler::{Access, Handler, Registry, StreamHandler};
+use crate::handler::{Access, Handler, Registry, StreamHandler, StreamHandlers};
 use crate::link::driver::Host;
 use crate::link::{Link, Over};
 use crate::links::{Ending, Links, Verdict};
@@ -36,7 +36,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) registry: Registry,
-    pub(crate) stream_handlers: Mutex<BTreeMap<Kind, Arc<dyn StreamHandler>>>,
+    pub(crate) stream_handlers: Mutex<StreamHandlers>,
     pub(crate) router: Arc<dyn Router>,
     pub(crate) table: Table,
     pub(crate) links: Links,
@@ -79,8 +79,16 @@ impl Inner {
         *self.down.borrow()
     }
 
-    pub(crate) fn stream_handler(&self, kind: &Kind) -> Option<Arc<dyn StreamHandler>> {
-        lock(&self.stream_handlers).get(kind).cloned()
+    /// Who serves streams of this kind for this peer; an outcome when nobody does.
+    pub(crate) fn stream_handler(&self, peer: PeerId, kind: &Kind) -> Result<Arc<dyn StreamHandler>, Outcome> {
+        let (access, handler) = lock(&self.stream_handlers).get(kind).cloned().ok_or(Outcome::NoHandler)?;
+        self.check_access(peer, access)?;
+        Ok(handler)
+    }
+
+    fn check_access(&self, peer: PeerId, access: Access) -> Result<(), Outcome> {
+        let open = access == Access::Proven || peer == self.id || self.is_known(peer);
+        if open { Ok(()) } else { Err(Outcome::Denied) }
     }
 
     pub(crate) fn own_addrs(&self) -> Vec<Addr> {
@@ -177,10 +185,7 @@ pub(crate) struct PeerHost(pub(crate) Arc<Inner>);
 impl Host for PeerHost {
     fn handler(&self, link: &Arc<Link>, kind: &Kind) -> Result<(Arc<dyn Handler>, Peer), Outcome> {
         let registered = self.0.registry.get(kind).ok_or(Outcome::NoHandler)?;
-        let known = || link.peer == self.0.id || lock(&self.0.known).contains(&link.peer);
-        if registered.access == Access::Known && !known() {
-            return Err(Outcome::Denied);
-        }
+        self.0.check_access(link.peer, registered.access)?;
         Ok((registered.handler, Peer(self.0.clone())))
     }
 
