@@ -30,9 +30,10 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
         for _ in 0..ROUND {
             let connector = plain::connector()?;
             let peer = Peer::builder().spawn().await?;
-            for how in 0..2 {
-                times[0][how].push(plain_tls(&connector, server.tls).await?);
-                times[1][how].push(ours(&peer, &server.peer).await?);
+            let [tls, compeer] = &mut times;
+            for (tls, compeer) in tls.iter_mut().zip(compeer) {
+                tls.push(plain_tls(&connector, server.tls).await?);
+                compeer.push(ours(&peer, &server.peer).await?);
             }
             peer.shutdown().await;
         }

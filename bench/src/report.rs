@@ -57,7 +57,7 @@ impl Report {
             println!();
             let head = ["what", "median", "least", "most", "unit", "bar", "ratio"];
             let [what, median, least, most, unit, bar, ratio] = head;
-            println!("{what:<44} {median:>11} {least:>11} {most:>11} {unit:<6} {bar:<10} {ratio:>6}");
+            println!("{what:<56} {median:>11} {least:>11} {most:>11} {unit:<6} {bar:<10} {ratio:>6}");
         }
         Report { json }
     }
@@ -98,6 +98,6 @@ impl Report {
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
         let missed = if met == Some(false) { "  missed" } else { "" };
         let (value, least, most) = (number(value), number(least), number(most));
-        println!("{name:<44} {value:>11} {least:>11} {most:>11} {unit:<6} {bar_text:<10} {ratio:>6}{missed}");
+        println!("{name:<56} {value:>11} {least:>11} {most:>11} {unit:<6} {bar_text:<10} {ratio:>6}{missed}");
     }
 }
