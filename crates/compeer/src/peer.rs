@@ -187,7 +187,12 @@ impl Peer {
     ///
     /// `to` is a [`PeerId`] that is connected, in the table, kept or known to
     /// the router, or a [`PeerAddr`]. `kind` is 1–64 bytes, matched exactly.
-    pub fn request<K: TryInto<Kind>>(&self, to: impl Into<PeerAddr>, kind: K, body: impl Into<Bytes>) -> Call {
+    pub fn request<K: TryInto<Kind>>(
+        &self,
+        to: impl Into<PeerAddr>,
+        kind: K,
+        body: impl Into<Bytes>,
+    ) -> Call {
         let message = message(kind, body);
         Call::new(self.way(to.into()), self.0.clock.clone(), message, self.0.request_timeout)
     }
@@ -272,7 +277,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn adopt(&self, io: impl ByteStream + 'static, dialled: bool) -> Result<Connection, ConnectError> {
+    pub async fn adopt(
+        &self,
+        io: impl ByteStream + 'static,
+        dialled: bool,
+    ) -> Result<Connection, ConnectError> {
         let handshake = if dialled {
             self.0.tls.call(Box::new(io), None, Purpose::Messages)
         } else {
@@ -303,7 +312,9 @@ impl Peer {
             pong.await.map_err(|_| RequestError::Disconnected)
         };
         let in_time = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, ping).await;
-        in_time.unwrap_or_else(|_| Err(if asked { RequestError::TimedOut } else { ConnectError::TimedOut.into() }))
+        in_time.unwrap_or_else(|_| {
+            Err(if asked { RequestError::TimedOut } else { ConnectError::TimedOut.into() })
+        })
     }
 
     /// Keeps a connection with this peer: calls it now, and again with backoff
@@ -418,7 +429,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`RequestError::Kind`].
-    pub fn handle_stream<K: TryInto<Kind>>(&self, kind: K, handler: impl StreamHandler) -> Result<(), RequestError> {
+    pub fn handle_stream<K: TryInto<Kind>>(
+        &self,
+        kind: K,
+        handler: impl StreamHandler,
+    ) -> Result<(), RequestError> {
         let kind = kind.try_into().map_err(|_| RequestError::Kind)?;
         lock(&self.0.stream_handlers).insert(kind, (Access::Proven, Arc::new(handler)));
         Ok(())
@@ -491,12 +506,18 @@ fn message<K: TryInto<Kind>>(kind: K, body: impl Into<Bytes>) -> Result<Message,
 }
 
 /// The same for callers that have no peer, only a local link.
-pub(crate) fn local_message<K: TryInto<Kind>>(kind: K, body: impl Into<Bytes>) -> Result<Message, RequestError> {
+pub(crate) fn local_message<K: TryInto<Kind>>(
+    kind: K,
+    body: impl Into<Bytes>,
+) -> Result<Message, RequestError> {
     message(kind, body)
 }
 
 /// Runs a future until it is done or the peer shuts down.
-pub(crate) fn spawn_until_down(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+pub(crate) fn spawn_until_down(
+    inner: &Arc<Inner>,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
     let mut down = inner.down.subscribe();
     inner.runtime.spawn(async move {
         tokio::select! {

@@ -106,7 +106,8 @@ impl Pending {
         self.count += 1;
         self.next += 1;
         let new = || {
-            let most = if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { limits::MAX_PENDING_PER_PREFIX };
+            let most =
+                if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { limits::MAX_PENDING_PER_PREFIX };
             Prefix { places: VecDeque::new(), turns: Arc::new(Semaphore::new(most)) }
         };
         let entry = self.by_prefix.entry(prefix).or_insert_with(new);

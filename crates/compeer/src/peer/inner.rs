@@ -80,7 +80,11 @@ impl Inner {
     }
 
     /// Who serves streams of this kind for this peer; an outcome when nobody does.
-    pub(crate) fn stream_handler(&self, peer: PeerId, kind: &Kind) -> Result<Arc<dyn StreamHandler>, Outcome> {
+    pub(crate) fn stream_handler(
+        &self,
+        peer: PeerId,
+        kind: &Kind,
+    ) -> Result<Arc<dyn StreamHandler>, Outcome> {
         let (access, handler) = lock(&self.stream_handlers).get(kind).cloned().ok_or(Outcome::NoHandler)?;
         self.check_access(peer, access)?;
         Ok(handler)
@@ -143,7 +147,9 @@ impl Inner {
 
     /// Whether one more connection can be had, if need be in place of another.
     pub(super) fn has_room(&self, for_whom: PeerId) -> bool {
-        self.links.introduced() < self.max_connections || self.is_known(for_whom) || self.least_useful().is_some()
+        self.links.introduced() < self.max_connections
+            || self.is_known(for_whom)
+            || self.least_useful().is_some()
     }
 
     /// Gives up the connection that is missed least when there are too many.
