@@ -2,11 +2,10 @@
 //!
 //! A [`Peer`] is cheap to clone; all clones are the same peer. It is made by
 //! [`Peer::builder`], runs on the tokio runtime it was spawned on (others may use
-//! it too), and stops
-//! with [`Peer::shutdown`]: dropping handles stops nothing. What it is made of:
-//! `builder` (how it starts), `inner` (what its tasks share), `connect` (how a
-//! connection comes about), `accept` (who may call), `keep` (who is called
-//! again).
+//! it too), and stops with [`Peer::shutdown`]: dropping handles stops nothing.
+//! What it is made of: `builder` (how it starts), `inner` (what its tasks share),
+//! `connect` (how a connection comes about), `connection` (what a program sees of
+//! one), `accept` (who may call), `keep` (who is called again).
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,10 +28,12 @@ use crate::{ConnectError, Event, RequestError, Stream, Table, limits, lock};
 mod accept;
 mod builder;
 pub(crate) mod connect;
+mod connection;
 mod inner;
 mod keep;
 
 pub use builder::{Builder, ListenAddr};
+pub use connection::{Connection, ConnectionInfo};
 pub(crate) use inner::Inner;
 
 /// A running peer.
@@ -87,76 +88,6 @@ impl From<Addr> for Target {
 impl From<SocketAddr> for Target {
     fn from(addr: SocketAddr) -> Self {
         Target::Addr(Addr::from(addr))
-    }
-}
-
-/// A live connection, as the peer shows it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ConnectionInfo {
-    /// Who is at the other end.
-    pub peer_id: PeerId,
-    /// The nickname it gives itself: a claim; escape it when shown.
-    pub name: Option<String>,
-    /// Where it is; `None` for a stream that was handed in.
-    pub addr: Option<Addr>,
-    /// Where it says it listens: a claim.
-    pub listens: Vec<Addr>,
-    /// Whether this side called.
-    pub dialled: bool,
-    /// The last round trip measured.
-    pub rtt: Option<Duration>,
-    /// Whether it is called again when lost.
-    pub kept: bool,
-    /// How long it has lasted.
-    pub age: Duration,
-}
-
-/// The connection with one peer.
-#[derive(Clone)]
-pub struct Connection(pub(crate) Arc<Link>);
-
-impl Connection {
-    /// Who is at the other end, proven.
-    pub fn peer_id(&self) -> PeerId {
-        self.0.peer
-    }
-
-    /// Where it is; `None` for a stream that was handed in.
-    pub fn path(&self) -> Option<&Addr> {
-        self.0.addr.as_ref()
-    }
-
-    /// 32 bytes that only the two ends know, different for every connection:
-    /// what is bound to it cannot be passed on (RFC 9266).
-    pub fn channel_binding(&self) -> [u8; 32] {
-        self.0.binding
-    }
-
-    /// The nickname the other side gives itself: a claim; escape it when shown.
-    pub fn name(&self) -> Option<String> {
-        self.0.name()
-    }
-
-    /// The last round trip measured.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.0.rtt()
-    }
-
-    /// Whether this side called.
-    pub fn dialled(&self) -> bool {
-        self.0.dialled
-    }
-
-    /// Closes it, with a word for the other side. What is in flight breaks.
-    pub fn close(&self, reason: &str) {
-        self.0.goodbye(GoodbyeReason::Closed, reason);
-    }
-
-    /// Waits until it is over; gives the reason, for a person.
-    pub async fn closed(&self) -> String {
-        let _ = self.0.closed().wait_for(|closed| *closed).await;
-        self.0.over().map_or_else(String::new, |over| over.words())
     }
 }
 
