@@ -3,13 +3,18 @@
 
 #![allow(clippy::disallowed_methods, reason = "the virtual time of a paused runtime")]
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use compeer::local::{Client, Handlers};
-use compeer::transport::memory::MemoryNetwork;
-use compeer::{Builder, ConnectError, Failure, Identity, Peer, Request, RequestError};
+use compeer::transport::memory::{MemoryNetwork, MemoryTransport};
+use compeer::transport::{Listener, Purpose, Transport, Wire};
+use compeer::{
+    Addr, BoxFuture, Builder, ConnectError, Failure, Identity, Peer, PeerId, Request, RequestError,
+};
 use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(1);
@@ -161,4 +166,40 @@ async fn pings_closer_together_than_a_round_trip_are_answered() {
         () = many => {}
     }
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+/// Panics the first time it is to call.
+struct PanicsOnce(MemoryTransport, AtomicBool);
+
+impl Transport for PanicsOnce {
+    fn dial(
+        &self,
+        to: Addr,
+        key: Option<PeerId>,
+        why: Purpose,
+    ) -> BoxFuture<'static, Result<Wire, ConnectError>> {
+        let first = !self.1.swap(true, Ordering::Relaxed);
+        let dial = self.0.dial(to, key, why);
+        Box::pin(async move {
+            assert!(!first, "a test wants a panic here");
+            dial.await
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        self.0.listen(addr)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_panicked_is_asked_again() {
+    let network = MemoryNetwork::new(1);
+    let a = member(&network, 1).handle("ECHO", echo).spawn().await.unwrap();
+    let key = Identity::from_seed(&[2; 32]);
+    let transport = PanicsOnce(network.transport(key.peer_id(), ip(2)), AtomicBool::new(false));
+    let b = Peer::builder().identity(key).transport(transport).spawn().await.unwrap();
+    let error = b.request(a.addr(), "ECHO", "x").one().await.unwrap_err();
+    let why = ConnectError::Refused("the transport panicked".into());
+    assert_eq!(error, RequestError::Unreachable(why));
+    assert_eq!(&b.request(a.addr(), "ECHO", "x").one().await.unwrap().body[..], b"x");
 }

@@ -99,7 +99,7 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     }
     // Where the connection is to live, like those that are shared.
     let dial = inner.runtime.spawn(inner.transport.dial(addr, None, Purpose::Messages));
-    let wire = dial.await.unwrap_or(Err(ConnectError::Shutdown))?;
+    let wire = dial.await.unwrap_or_else(|gone| Err(unfinished(&gone)))?;
     if wire.peer != inner.id
         && let Some(link) = inner.links.get(wire.peer)
     {
@@ -122,13 +122,29 @@ fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> (Dial, bool) {
     }
     let (of_task, id) = (inner.clone(), to.id);
     let task = inner.runtime.spawn(async move {
-        let result = dial(&of_task, to).await;
-        lock(&of_task.dialling.0).remove(&id);
-        result
+        let _under_way = UnderWay(&of_task, id);
+        dial(&of_task, to).await
     });
-    let dial = task.map(|joined| joined.unwrap_or(Err(ConnectError::Shutdown))).boxed().shared();
+    let dial = task.map(|joined| joined.unwrap_or_else(|gone| Err(unfinished(&gone)))).boxed().shared();
     dialling.insert(id, dial.clone());
     (dial, true)
+}
+
+/// Why a task that dialled gave nothing.
+fn unfinished(gone: &tokio::task::JoinError) -> ConnectError {
+    match gone.is_panic() {
+        true => ConnectError::Refused("the transport panicked".into()),
+        false => ConnectError::Shutdown,
+    }
+}
+
+/// A dial that others share, until it is through or a transport panicked in it.
+struct UnderWay<'a>(&'a Inner, PeerId);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.dialling.0).remove(&self.1);
+    }
 }
 
 async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
