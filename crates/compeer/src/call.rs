@@ -316,7 +316,8 @@ impl Drop for Replies {
 
 /// Sends further messages of a request: see [`Replies::sender`]. Clones send to
 /// the same request; messages of one that waits may come after those of another.
-/// It keeps nothing alive: the request is over when its [`Replies`] are dropped.
+/// It keeps no request alive: that is over when its [`Replies`] are dropped, and
+/// who still sends for it is told.
 #[derive(Clone)]
 pub struct Sender {
     link: Arc<Link>,

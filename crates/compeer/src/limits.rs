@@ -89,10 +89,10 @@ pub const EVENT_QUEUE: usize = 1024;
 /// How long a closing connection may take to get its last bytes out.
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a stream whose session gave way to its twin may be silent: its other
-/// end is closed then, and only what is on its way still comes. A guess: as long
-/// as it takes to find a peer dead.
-pub const STREAM_LINGER: Duration = Duration::from_secs(15);
+/// How long a stream may go on whose session gave way to its twin, counted from
+/// when nothing moved at first: its other end is closed then, and only what is on
+/// its way still comes. A guess: a few megabytes of kernel buffers on a slow line.
+pub const STREAM_LINGER: Duration = Duration::from_secs(60);
 
 /// How long the other side may take to answer the opening of a stream, or to
 /// dial one that was asked for.

@@ -12,7 +12,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use compeer_proto::frame::Hello;
@@ -28,54 +28,11 @@ use crate::{Clock, limits, lock};
 
 pub(crate) mod driver;
 mod one_way;
+mod over;
 mod state;
 
+pub(crate) use over::Over;
 use state::State;
-
-/// Why a link is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Over {
-    /// The byte stream ended or failed.
-    Broken(String),
-    /// Nothing was heard for too long.
-    Dead,
-    /// The other side said goodbye.
-    TheySaid(GoodbyeReason, String),
-    /// We did.
-    WeSaid(GoodbyeReason, String),
-}
-
-impl Over {
-    /// In words, for a person.
-    pub(crate) fn words(&self) -> String {
-        match self {
-            Over::Broken(why) => why.clone(),
-            Over::Dead => "no sign of life for 12 s".into(),
-            Over::TheySaid(reason, text) => {
-                let said = format!("the peer closed: {}", words(*reason));
-                if text.is_empty() { said } else { format!("{said} ({text})") }
-            }
-            Over::WeSaid(reason, text) => {
-                let said = words(*reason).to_owned();
-                if text.is_empty() { said } else { format!("{said} ({text})") }
-            }
-        }
-    }
-}
-
-fn words(reason: GoodbyeReason) -> &'static str {
-    match reason {
-        GoodbyeReason::Shutdown => "it ends",
-        GoodbyeReason::Idle => "unused",
-        GoodbyeReason::Replaced => "replaced by a newer start of the same peer",
-        GoodbyeReason::KeyRunsTwice => "the key runs in two places",
-        GoodbyeReason::Duplicate => "another connection stays",
-        GoodbyeReason::Protocol => "protocol broken",
-        GoodbyeReason::Full => "no room",
-        GoodbyeReason::Denied => "not wanted",
-        _ => "closed",
-    }
-}
 
 /// What became of a link once both sides had introduced themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +104,11 @@ impl Link {
     pub(crate) fn is_usable(&self) -> bool {
         let state = lock(&self.state);
         state.over.is_none() && state.closing.is_none() && !state.session.is_draining()
+    }
+
+    /// Goodbye was said, or it is over.
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.state).is_closing()
     }
 
     /// Which start of the program the other side is.
@@ -342,9 +304,10 @@ impl Link {
     /// Nobody waits for this request of ours any more.
     pub(crate) fn cancel(&self, id: RequestId) {
         let mut state = lock(&self.state);
-        if let Some(call) = state.calls.remove(&id)
-            && call.ended.is_none()
-        {
+        let Some(mut call) = state.calls.remove(&id) else { return };
+        // No event will name it again: who still sends for it hears of it now.
+        call.wakers().for_each(Waker::wake);
+        if call.ended.is_none() {
             state.session.cancel(id, self.clock.now());
             state.kick(false);
         }
@@ -353,7 +316,10 @@ impl Link {
     /// A handler is through with a request.
     pub(crate) fn end(&self, id: RequestId, outcome: Outcome) {
         let mut state = lock(&self.state);
-        state.served.remove(&id);
+        if let Some(served) = state.served.remove(&id) {
+            // Clones of its responder may be in other tasks.
+            served.reader.into_iter().chain(served.writers).for_each(Waker::wake);
+        }
         state.session.end(id, outcome);
         state.kick(false);
     }

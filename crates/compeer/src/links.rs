@@ -81,23 +81,25 @@ impl Links {
         Links { own, inner: Mutex::default() }
     }
 
-    /// A new link; it counts from now on. Beside it, one that has to go because
-    /// that peer has too many.
+    /// A new link; it counts from now on. Beside it, those that have to go
+    /// because that peer has too many.
     pub(crate) fn enter(
         &self,
         peer: PeerId,
         make: impl FnOnce(u64) -> Arc<Link>,
-    ) -> (Arc<Link>, Option<Arc<Link>>) {
+    ) -> (Arc<Link>, Vec<Arc<Link>>) {
         let mut inner = lock(&self.inner);
         inner.next_number += 1;
         inner.all += 1;
         let number = inner.next_number;
         let link = make(number);
         let slot = inner.slots.entry(peer).or_default();
-        let crowded = slot.links.len() >= limits::MAX_LINKS_PER_PEER;
-        let oldest = slot.links.iter().find(|link| crowded && Some(link.number) != slot.live).cloned();
         slot.links.push(link.clone());
-        (link, oldest)
+        let open = slot.links.iter().filter(|link| !link.is_closing());
+        let surplus = open.clone().count().saturating_sub(limits::MAX_LINKS_PER_PEER);
+        let spare = open.filter(|other| Some(other.number) != slot.live && other.number != number);
+        let crowded_out = spare.take(surplus).cloned().collect();
+        (link, crowded_out)
     }
 
     /// How many are not over.

@@ -52,8 +52,8 @@ enum Fate {
     /// The session lives. Gives whether it gave way to its twin.
     Bound(BoxFuture<'static, bool>),
     /// The session gave way to its twin. The other side ends a session so only
-    /// when it has no streams left: what it sent may be read, until nothing
-    /// more comes for a while.
+    /// when it has no streams left: what it sent may be read for a while, and no
+    /// longer, since nothing else bounds how many such streams there are.
     Lingers(Option<Pin<Box<Sleep>>>),
     Dead,
 }
@@ -73,19 +73,12 @@ impl Fate {
             let gave_way = std::task::ready!(over.as_mut().poll(cx));
             *self = if gave_way { Fate::Lingers(None) } else { Fate::Dead };
         }
-        if let Fate::Lingers(silence) = self {
-            let silence = silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STREAM_LINGER)));
-            std::task::ready!(silence.as_mut().poll(cx));
+        if let Fate::Lingers(end) = self {
+            let end = end.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STREAM_LINGER)));
+            std::task::ready!(end.as_mut().poll(cx));
             *self = Fate::Dead;
         }
         Poll::Ready(())
-    }
-
-    /// Something moved.
-    fn moved(&mut self) {
-        if let Fate::Lingers(silence) = self {
-            *silence = None;
-        }
     }
 }
 
@@ -132,7 +125,6 @@ impl Stream {
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.fates[half].moved();
             return polled;
         }
         self.dead = self.dead || self.fates[half].poll_end(cx).is_ready();
@@ -364,7 +356,9 @@ pub(crate) fn dial_asked(
             Ok(wanted) => wanted,
             Err(why) => return link.refuse_stream(id, &why),
         };
-        match dial(&inner, &link, id, kind, &AtomicBool::new(false)).await {
+        let begun = AtomicBool::new(false);
+        let dialled = tokio::time::timeout(limits::STREAM_TIMEOUT, dial(&inner, &link, id, kind, &begun));
+        match dialled.await.unwrap_or(Err(NotOpened::For(RequestError::TimedOut))) {
             Ok(io) => serve(inner, handler, Stream::new(io, kind, place)).await,
             Err(NotOpened::Again) => link.refuse_stream(id, &Outcome::Cancelled),
             Err(NotOpened::For(error)) => link.refuse_stream(id, &Outcome::Failed(error.to_string())),

@@ -203,3 +203,24 @@ async fn a_transport_that_panicked_is_asked_again() {
     assert_eq!(error, RequestError::Unreachable(why));
     assert_eq!(&b.request(a.addr(), "ECHO", "x").one().await.unwrap().body[..], b"x");
 }
+
+#[tokio::test]
+async fn who_still_sends_when_the_replies_are_dropped_is_told() {
+    async fn deaf(_: Request) -> Result<(), Failure> {
+        std::future::pending().await
+    }
+    let alice = Peer::builder().handle("DEAF", deaf).spawn().await.unwrap();
+    let replies = alice.request(alice.id(), "DEAF", "").open().no_timeout().await.unwrap();
+    let sender = replies.sender();
+    let (began, begins) = tokio::sync::oneshot::channel();
+    let sending = tokio::spawn(async move {
+        let mut began = Some(began);
+        // More than the window: it has to wait, and then for ever.
+        while sender.send("MORE", vec![0; 200_000]).await.is_ok() {
+            let _ = began.take().map(|began| began.send(()));
+        }
+    });
+    begins.await.unwrap();
+    drop(replies);
+    tokio::time::timeout(Duration::from_secs(30), sending).await.expect("it is woken").unwrap();
+}

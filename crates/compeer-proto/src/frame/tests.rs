@@ -91,6 +91,15 @@ fn the_largest_header_leaves_room_for_a_full_body() {
     assert_eq!(decode(&bytes), Ok(Some(frame)));
 }
 
+/// Found by the fuzzer: the session refuses such a kind, but it is a frame.
+#[test]
+fn a_kind_that_is_too_long_is_written_as_it_was_read() {
+    let frame = Frame::Message { id: 2, len: 0, kind: &[b'k'; 103], body: b"" };
+    let mut bytes = Vec::new();
+    encode(&frame, &mut bytes);
+    assert_eq!(decode(&bytes), Ok(Some(frame)));
+}
+
 #[test]
 fn the_largest_hello_fits_a_frame() {
     let mut ext = crate::ext::Ext::new();

@@ -158,6 +158,7 @@ impl Link {
         loop {
             let now = self.clock.now();
             self.read(state, cx, now);
+            let unread = state.session.is_backlogged();
             if now >= state.session.next_timeout()
                 && let Err(violation) = state.session.handle_timeout(now)
             {
@@ -187,8 +188,13 @@ impl Link {
                 return Poll::Ready(None);
             }
             // What came before the end was still meant, and is acted on first.
-            if let Some(over) = state.broken.take() {
-                return Poll::Ready(Some(over));
+            if let Some(broken) = state.broken.take() {
+                // Our own goodbye, though it did not get out, is the reason.
+                return Poll::Ready(Some(state.closing.take().map_or(broken, |(over, _)| over)));
+            }
+            if unread && !state.session.is_backlogged() {
+                // What was not read for its backlog has no waker.
+                cx.waker().wake_by_ref();
             }
             let due = state.session.next_timeout();
             let due = state.closing.as_ref().map_or(due, |(_, until)| due.min(*until));

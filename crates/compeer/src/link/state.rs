@@ -35,7 +35,7 @@ pub(super) struct Call {
 
 impl Call {
     /// All who wait.
-    fn wakers(&mut self) -> impl Iterator<Item = Waker> {
+    pub(super) fn wakers(&mut self) -> impl Iterator<Item = Waker> {
         self.reader.take().into_iter().chain(std::mem::take(&mut self.writers))
     }
 }

@@ -55,12 +55,22 @@ pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
                 }
             }
         });
-        let inner = inner.clone();
-        inner.runtime.clone().spawn(async move {
-            // The socket went with the task.
+        let counted = Listening(inner.clone());
+        inner.runtime.spawn(async move {
+            let _counted = counted;
+            // The socket goes with the task.
             let _ = accepting.await;
-            inner.listening.send_modify(|n| *n -= 1);
         });
+    }
+}
+
+/// One listening socket; shutdown waits until there is none, however its task
+/// has ended.
+struct Listening(Arc<Inner>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.send_modify(|n| *n -= 1);
     }
 }
 

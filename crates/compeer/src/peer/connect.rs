@@ -215,7 +215,7 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
     let clock = inner.clock.clone();
     let make = |number| Arc::new(Link::new(number, wire, dialled, session, clock));
     let (link, crowded_out) = inner.links.enter(peer, make);
-    if let Some(old) = crowded_out {
+    for old in crowded_out {
         old.goodbye(GoodbyeReason::Duplicate, "too many connections of one peer");
     }
     if inner.is_down() {
@@ -281,7 +281,12 @@ async fn to_oneself(inner: &Arc<Inner>) -> Result<Arc<Link>, ConnectError> {
     };
     let _far = make(far, false);
     let link = make(near, true);
-    let _ = link.decided.subscribe().wait_for(Option::is_some).await;
+    let (mut decided, mut closed) = (link.decided.subscribe(), link.closed());
+    tokio::select! {
+        biased;
+        _ = decided.wait_for(Option::is_some) => {}
+        _ = closed.wait_for(|closed| *closed) => return Err(ConnectError::Shutdown),
+    }
     *oneself = Some(link.clone());
     Ok(link)
 }

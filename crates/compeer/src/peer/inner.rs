@@ -168,7 +168,7 @@ impl Inner {
     fn least_useful(&self) -> Option<Arc<Link>> {
         let candidate = |link: &Arc<Link>| {
             let introduced = link.decided.borrow().is_some();
-            introduced && !link.dialled && !self.is_known(link.peer)
+            introduced && !link.dialled && !link.is_closing() && !self.is_known(link.peer)
         };
         let links = self.links.all().into_iter().filter(candidate);
         links.min_by_key(|link| (link.is_usable(), link.unused_for().is_zero(), link.used_at()))
@@ -274,7 +274,9 @@ impl Host for PeerHost {
         }
         if tell {
             self.0.tell(Event::Disconnected { peer: link.peer, reason: over.words() });
-        } else if let Over::WeSaid(GoodbyeReason::Denied | GoodbyeReason::Full, _) = over {
+        } else if let Over::WeSaid(GoodbyeReason::Denied | GoodbyeReason::Full, _) = over
+            && link.decided.borrow().is_none()
+        {
             let (peer, addr) = (Some(link.peer), link.addr.clone());
             self.0.tell(Event::Refused { peer, addr, reason: over.words() });
         }

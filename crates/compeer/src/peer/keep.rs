@@ -115,11 +115,17 @@ pub(crate) fn sweep(inner: &Arc<Inner>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             of_task.links.sweep(of_task.clock.now());
-            for link in of_task.links.live() {
+            for link in of_task.links.all() {
+                let unused = link.unused_for() >= limits::PASSING_IDLE;
+                let asked = *lock(&link.farewell);
+                if let Some(reason) = asked.filter(|_| unused) {
+                    // It was asked to drain and does not answer.
+                    link.goodbye(reason, "");
+                    continue;
+                }
                 // The side that dialled decides: the other may be kept by it.
                 let kept = lock(&of_task.kept).contains_key(&link.peer);
-                let idle = !kept && link.unused_for() >= limits::PASSING_IDLE;
-                if link.dialled && link.addr.is_some() && idle {
+                if unused && !kept && link.dialled && link.addr.is_some() {
                     // Not at once: a request of the other side may be on its way.
                     of_task.links.retire(&link);
                     link.drain(GoodbyeReason::Idle);
