@@ -22,7 +22,7 @@ pub enum ConnectError {
     /// The router knows no way, or one over another peer, which needs circuits;
     /// those are not there yet.
     #[error(
-        "no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet"
+        "no route to {0}: the router gave no hop, or one that is not {0} itself, and peers do not carry for others yet"
     )]
     Unroutable(PeerId),
     /// Nobody answered at any address; each with its reason.
@@ -91,7 +91,7 @@ pub enum RequestError {
     /// The router knows no way there, or one over another peer, which needs
     /// circuits; those are not there yet.
     #[error(
-        "no route to {0}: the router names no hop that is the peer itself, and peers do not carry for others yet"
+        "no route to {0}: the router gave no hop, or one that is not {0} itself, and peers do not carry for others yet"
     )]
     Unroutable(PeerId),
     /// The peer could not be reached, in time or at all, or had no place for one

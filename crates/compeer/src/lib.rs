@@ -108,6 +108,26 @@
 //! - [`local`]: steering a running peer from other programs on the machine.
 //! - [`limits`]: every bound.
 //!
+//! # What is asked first
+//!
+//! - *Two programs on two machines?* `Ticket::from(peer.addr())` prints as one word;
+//!   `text.parse::<Ticket>()` reads it. A peer without [`Builder::identity`] has a new
+//!   key at each start: store [`Identity::seed`] to keep its id.
+//! - *State shared with handlers?* A handler may be a closure that owns an `Arc` and
+//!   gives an async block: `move |request: Request| { let shared = shared.clone();
+//!   async move { .. } }`.
+//! - *Kinds* are 1–64 bytes, matched exactly. A reply is of kind `REPL`, or of
+//!   another with [`Request::reply_kind`].
+//! - *The table* is the program's own: callers are not put into it, `insert` is
+//!   `false` when it is full or has that id, `remove` takes an id.
+//! - *No router?* Then [`Direct`]: the addresses given, those in the table, and
+//!   those of kept peers ([`Peer::keep`]).
+//! - *`check_live_peers(3)`* removes a peer that did not answer three runs in a row.
+//! - *How long does a request wait?* 30 s, or [`Call::timeout`]. *What went wrong?*
+//!   [`RequestError`] for the caller; [`Peer::events`] for the rest: who came and
+//!   went, handlers that panicked, stabilizers that failed.
+//! - *Tokio* needs the features `rt` or `rt-multi-thread`, `macros` for `main`.
+//!
 //! # What it promises
 //!
 //! A handler always knows who asks: the sender's key was proven. A request runs
