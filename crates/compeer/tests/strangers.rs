@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use compeer::transport::memory::MemoryNetwork;
-use compeer::transport::{Purpose, Transport, Wire};
-use compeer::{Event, Failure, Identity, Kind, Message, Peer, PeerAddr, Request, Time, limits};
+use compeer::transport::{ByteStream, Purpose, Transport, Wire};
+use compeer::{Event, Failure, Identity, Kind, Message, Peer, PeerAddr, Request, Stream, Time, limits};
 use compeer_proto::frame::Hello;
-use compeer_proto::session::{Config, GoodbyeReason, RequestOptions, Role, Session};
+use compeer_proto::opening::Opening;
+use compeer_proto::session::{Config, Event as SessionEvent, GoodbyeReason, RequestOptions, Role, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -52,31 +53,33 @@ async fn wire(network: &MemoryNetwork, n: u8, to: u8) -> Wire {
 }
 
 /// Says HELLO, answers PINGs, never drains, and with `ask` never ends a request.
-async fn rude(network: &MemoryNetwork, n: u8, to: u8, ask: bool) {
-    let mut io = wire(network, n, to).await.io;
-    tokio::spawn(async move {
-        let start = Instant::now();
-        let now = || Time::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap());
-        let hello = Hello { instance: [1; 16], ..Hello::default() };
-        let mut session = Session::new(Config::new(Role::Dialer, hello), now());
-        let (mut buf, mut asked) = (vec![0; 16_384], !ask);
-        loop {
-            if session.is_ready() && !std::mem::replace(&mut asked, true) {
-                let message = Message { kind: Kind::from_static("WAIT"), body: bytes::Bytes::new() };
-                session.request(message, RequestOptions { timeout: None, open: true }, now()).unwrap();
-            }
-            let bytes = session.transmit().to_vec();
-            if io.write_all(&bytes).await.is_err() {
-                return;
-            }
-            session.advance(bytes.len());
-            while session.poll_event().is_some() {}
-            match io.read(&mut buf).await {
-                Ok(n) if n > 0 && session.receive(&buf[..n], now()).is_ok() => {}
-                _ => return,
-            }
+async fn misbehave(mut io: Box<dyn ByteStream>, role: Role, ask: bool) {
+    let start = Instant::now();
+    let now = || Time::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap());
+    let hello = Hello { instance: [1; 16], ..Hello::default() };
+    let mut session = Session::new(Config::new(role, hello), now());
+    let (mut buf, mut asked) = (vec![0; 16_384], !ask);
+    loop {
+        if session.is_ready() && !std::mem::replace(&mut asked, true) {
+            let message = Message { kind: Kind::from_static("WAIT"), body: bytes::Bytes::new() };
+            session.request(message, RequestOptions { timeout: None, open: true }, now()).unwrap();
         }
-    });
+        let bytes = session.transmit().to_vec();
+        if io.write_all(&bytes).await.is_err() {
+            return;
+        }
+        session.advance(bytes.len());
+        while session.poll_event().is_some() {}
+        match io.read(&mut buf).await {
+            Ok(n) if n > 0 && session.receive(&buf[..n], now()).is_ok() => {}
+            _ => return,
+        }
+    }
+}
+
+async fn rude(network: &MemoryNetwork, n: u8, to: u8, ask: bool) {
+    let io = wire(network, n, to).await.io;
+    tokio::spawn(misbehave(io, Role::Dialer, ask));
 }
 
 async fn echoes(from: &Peer, to: &Peer) -> bool {
@@ -241,4 +244,83 @@ async fn one_way_requests_keep_a_connection_in_use() {
     assert!(matches!(events.recv().await, Some(Event::Connected { .. })));
     a.shutdown().await;
     assert!(matches!(events.recv().await, Some(Event::Disconnected { .. })), "once, at the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_a_farewell_is_left() {
+    let network = MemoryNetwork::new(8);
+    let a = member(&network, 1, 10).await;
+    let id = Identity::from_seed(&[66; 32]).peer_id();
+    let mut listener = network.transport(id, ip(66)).listen(at(66)).unwrap();
+    tokio::spawn(async move {
+        let io = listener.accept().await.unwrap().handshake.await.unwrap().io;
+        misbehave(io, Role::Acceptor, false).await;
+    });
+    let mut events = a.events();
+    a.connect(at(66)).await.unwrap();
+    assert!(matches!(events.recv().await, Some(Event::Connected { .. })));
+    let left = tokio::time::timeout(limits::PASSING_IDLE * 4, events.recv()).await;
+    assert!(matches!(left, Ok(Some(Event::Disconnected { .. }))), "{left:?}");
+    assert_eq!(a.link_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_does_not_outlive_its_session_byte_by_byte() {
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    let ended = std::sync::Mutex::new(Some(ended));
+    let hold = move |mut stream: Stream| {
+        let ended = ended.lock().unwrap().take();
+        async move {
+            while stream.read_u8().await.is_ok() {}
+            let _ = ended.map(|ended| ended.send(()));
+        }
+    };
+    let network = MemoryNetwork::new(9);
+    let hub = member(&network, 1, 10).await;
+    hub.handle_stream("HOLD", hold).unwrap();
+    let mut events = hub.events();
+    let Wire { mut io, session: name, .. } = wire(&network, 66, 1).await;
+    let mut session = Session::new(Config::new(Role::Dialer, Hello::default()), Time::ZERO);
+    io.write_all(session.transmit()).await.unwrap();
+    assert!(matches!(events.recv().await, Some(Event::Connected { .. })));
+    let id = Identity::from_seed(&[66; 32]).peer_id();
+    let dialled = network.transport(id, ip(66)).dial(at(1).into(), None, Purpose::Stream).await;
+    let mut bulk = dialled.unwrap().io;
+    let opening = Opening { session: name, stream: 2, kind: Kind::from_static("HOLD") };
+    bulk.write_all(&opening.encode()).await.unwrap();
+    // The answer: from now on the stream is served.
+    bulk.read_u8().await.unwrap();
+    let told = session.transmit().len();
+    session.advance(told);
+    // In good order: the hub's HELLO and DRAIN come before the farewell goes.
+    let mut buf = vec![0; 16_384];
+    let n = io.read(&mut buf).await.unwrap();
+    session.receive(&buf[..n], Time::ZERO).unwrap();
+    session.drain();
+    let bytes = session.transmit().to_vec();
+    io.write_all(&bytes).await.unwrap();
+    session.advance(bytes.len());
+    while !std::iter::from_fn(|| session.poll_event()).any(|event| event == SessionEvent::Drained) {
+        let n = io.read(&mut buf).await.unwrap();
+        session.receive(&buf[..n], Time::ZERO).unwrap();
+    }
+    session.goodbye(GoodbyeReason::Duplicate, "");
+    io.write_all(session.transmit()).await.unwrap();
+    // The session is over in good order, and the stream is not: it lingers.
+    assert!(matches!(events.recv().await, Some(Event::Disconnected { .. })));
+    bulk.write_u8(0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(end.try_recv().is_err(), "what is on its way may still be read");
+    let drip = async {
+        while bulk.write_u8(0).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        biased;
+        ended = &mut end => ended.unwrap(),
+        () = drip => {}
+        () = tokio::time::sleep(limits::STREAM_LINGER * 3) => panic!("it lives on"),
+    }
 }

@@ -163,12 +163,12 @@ impl Inner {
         true
     }
 
-    /// Of those who called and whom nobody here knows: one that drains, else
-    /// the one unused longest, else the one used longest ago.
+    /// Of those whom nobody here chose: one that drains, else the one unused
+    /// longest, else the one used longest ago.
     fn least_useful(&self) -> Option<Arc<Link>> {
         let candidate = |link: &Arc<Link>| {
             let introduced = link.decided.borrow().is_some();
-            introduced && !link.dialled && !link.is_closing() && !self.is_known(link.peer)
+            introduced && !link.is_closing() && !self.is_chosen(link)
         };
         let links = self.links.all().into_iter().filter(candidate);
         links.min_by_key(|link| (link.is_usable(), link.unused_for().is_zero(), link.used_at()))
@@ -178,8 +178,8 @@ impl Inner {
         lock(&self.known).contains(&peer)
     }
 
-    /// Whether what this peer says about our key is to be believed: somebody
-    /// here chose to be connected with it.
+    /// Whether somebody here chose to be connected with this peer: it is not
+    /// given up for another, and believed when it says that our key runs twice.
     fn is_chosen(&self, link: &Link) -> bool {
         link.dialled || self.is_known(link.peer) || lock(&self.kept).contains_key(&link.peer)
     }
