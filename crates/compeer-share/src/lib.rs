@@ -2,3 +2,9 @@
 //! written, resumed, and fetched from many at once.
 //!
 //! An application on the public API of [`compeer`], as a third party could have written it.
+
+mod content;
+pub mod layout;
+pub mod tree;
+
+pub use content::{ContentId, ContentIdError};
