@@ -4,7 +4,10 @@
 //! An application on the public API of [`compeer`], as a third party could have written it.
 
 mod content;
+pub mod hash;
 pub mod layout;
+pub mod limits;
 pub mod tree;
+pub mod wire;
 
 pub use content::{ContentId, ContentIdError};

@@ -1,0 +1,33 @@
+//! Bounds of sharing: what a stranger, a provider or a fetcher can make us hold, read or wait for.
+//!
+//! Each has its unit and its reason; a number that is a guess says so. Those of the framework beneath are in
+//! `compeer::limits`.
+
+use std::time::Duration;
+
+/// Longest frame on a stream, raw bytes after it left out. Unit: bytes. Holds what a provider has
+/// ([`MAX_RUNS`]) and [`MAX_RECORDS`] records.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// Longest range that may be wanted at once. Unit: groups. 16 MiB.
+pub const MAX_WANT: u64 = 1024;
+
+/// Wants that a provider takes before it has answered the first. Unit: wants; the rest waits in the socket.
+pub const MAX_WANTS_WAITING: usize = 16;
+
+/// Runs in a list of what a provider has; what is beyond is not told. Unit: runs. At twenty bytes at most each it
+/// fits a frame.
+pub const MAX_RUNS: usize = 8192;
+
+/// Records told at once. Unit: records. A guess.
+pub const MAX_RECORDS: usize = 64;
+
+/// Streams served at a time, over all peers. Unit: streams. Each has a thread and its buffers; a guess.
+pub const MAX_SERVED: usize = 128;
+
+/// Providers that one fetch talks with at a time. Unit: peers. A guess: more do not fill a line any better.
+pub const MAX_SOURCES: usize = 16;
+
+/// How long a stream may be silent before its other side counts as gone. A dead peer is noticed by the session
+/// within 15 s; this is for one that lives and says nothing.
+pub const STREAM_SILENCE: Duration = Duration::from_secs(60);
