@@ -31,10 +31,8 @@ pub(crate) fn resolve(text: &str, store: &Store) -> Outcome<Target> {
     }
     if looks_like_ticket(text) {
         let ticket: Ticket = text.parse().map_err(|error| CommandError::usage(format!("{error}")))?;
-        return match ticket {
-            Ticket::Peer(peer) => with_memory(peer, store),
-            _ => Err(CommandError::usage("this ticket is not a peer's")),
-        };
+        let peer = ticket.into_peer().map_err(|error| CommandError::usage(error.to_string()))?;
+        return with_memory(peer, store);
     }
     if text.len() == limits::PEER_ID_TEXT_LEN && is_base32(text) {
         let id: PeerId = text.parse().map_err(|error| CommandError::usage(format!("{text}: {error}")))?;
@@ -68,7 +66,8 @@ pub(crate) fn brief(text: &str) -> String {
 
 /// `text` begins like a ticket and is too long to be a host name's label: tickets have about 130 characters.
 fn looks_like_ticket(text: &str) -> bool {
-    let word = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("peer"));
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let word = ["peer", "share", "room"].into_iter().any(begins);
     word && text.len() > limits::MAX_HOST_LABEL_LEN && !text.contains(['.', ':'])
 }
 
@@ -152,6 +151,15 @@ mod tests {
         let ticket = Ticket::Peer(PeerAddr { id: id(1), addrs: vec![] }).to_string();
         let error = resolve(&ticket[..ticket.len() - 3], &store).unwrap_err();
         assert_eq!(error.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_share_ticket_is_no_peer() {
+        let (_dir, store) = store();
+        let ticket = compeer::ShareTicket::new([PeerAddr { id: id(1), addrs: vec![] }], [1; 32], [2; 16]);
+        let error = resolve(&ticket.to_string(), &store).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.message.contains("a peer ticket is needed"), "{}", error.message);
     }
 
     #[test]

@@ -32,5 +32,5 @@ mod time;
 pub use addr::{Addr, AddrError, PeerAddr};
 pub use kind::{Kind, KindError};
 pub use peer_id::{BadSignature, PeerId, PeerIdError};
-pub use ticket::{Ticket, TicketError};
+pub use ticket::{ShareTicket, Ticket, TicketError};
 pub use time::Time;

@@ -81,6 +81,16 @@ pub const MAX_EXT_BYTES: usize = 4096;
 /// extension list. An everyday one has about 130.
 pub const MAX_TICKET_TEXT_LEN: usize = 16 * 1024;
 
+/// Most peers of one share ticket, who have [`MAX_ADDRS`] addresses together. Unit: peers. A guess:
+/// the sharer and three who have fetched, and the word still fits a QR code.
+pub const MAX_TICKET_PEERS: usize = 4;
+
+/// Length of what names the content of a share. Unit: bytes. A BLAKE3 hash.
+pub const SHARE_ROOT_LEN: usize = 32;
+
+/// Length of the secret of a share. Unit: bytes. 128 bits are beyond guessing.
+pub const SHARE_SECRET_LEN: usize = 16;
+
 /// Length of the checksum at the end of a ticket. Unit: bytes.
 ///
 /// It finds slips of the hand (one in four thousand million passes), not forgery: what a

@@ -1,10 +1,10 @@
 //! Tickets: where to find something, as one word that survives being pasted.
 //!
-//! A ticket is its type in letters (`peer`), then base32 of
+//! A ticket is its type in letters (`peer`, `share`), then base32 of
 //!
 //! ```text
 //! version   u8          1
-//! body      varint length, bytes      peer: 32 bytes of id, a list of addresses
+//! body      varint length, bytes      peer: 32 bytes of id, a list of addresses; share: see there
 //! ext       an extension list         no tags yet
 //! checksum  4 bytes     BLAKE3 of the type and everything before
 //! ```
@@ -13,8 +13,8 @@
 //! a ticket from the future. It guards against accidents only: what a ticket says is proven by
 //! the handshake with the peer it leads to.
 //!
-//! A peer ticket is public: it says who and where, as a visiting card does. Tickets of shares and
-//! rooms (`share…`, `room…`), which hold secrets, come with those; their words are reserved here.
+//! A peer ticket is public: it says who and where, as a visiting card does. A share ticket
+//! ([`ShareTicket`]) is a secret. Tickets of rooms (`room…`) come with those; their word is reserved.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,9 +27,16 @@ use crate::base32::{self, Base32Error};
 use crate::ext::{Ext, ExtError};
 use crate::limits::{MAX_TICKET_TEXT_LEN, TICKET_CHECKSUM_LEN};
 
+mod share;
+
+pub use share::ShareTicket;
+
 const PEER: &str = "peer";
+const SHARE: &str = "share";
+/// Types that are read here.
+const READ: [&str; 2] = [PEER, SHARE];
 /// Types that later versions make.
-const RESERVED: [&str; 2] = ["share", "room"];
+const RESERVED: [&str; 1] = ["room"];
 const VERSION: u8 = 1;
 /// Separates the checksum from every other use of BLAKE3 here.
 const CHECKSUM_CONTEXT: &str = "compeer ticket checksum";
@@ -56,6 +63,8 @@ const SHORTEST_BELIEVED: usize = 24;
 pub enum Ticket {
     /// A peer and where it may be reached.
     Peer(PeerAddr),
+    /// A share, where it may be had, and its secret.
+    Share(ShareTicket),
 }
 
 /// Why a text is not a [`Ticket`].
@@ -63,13 +72,21 @@ pub enum Ticket {
 #[non_exhaustive]
 pub enum TicketError {
     /// It does not begin as tickets do.
-    #[error("this is not a ticket: one begins with \"{PEER}\", as printed by `compeer ticket`")]
-    NotATicket,
-    /// A ticket of a type that this version does not read.
     #[error(
-        "this is a {0} ticket, which this version does not read: a peer ticket is needed here, or a newer version"
+        "this is not a ticket: one begins with \"{PEER}\" (as printed by `compeer ticket`) or \"{SHARE}\" (by `compeer share`)"
     )]
-    WrongType(&'static str),
+    NotATicket,
+    /// A sound ticket of another type than is needed.
+    #[error("this is a {found} ticket, and a {needed} ticket is needed here: {}", whence(.needed))]
+    WrongType {
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        needed: &'static str,
+    },
+    /// A ticket of a type that this version does not read.
+    #[error("this is a {0} ticket, which this version does not read: a newer version does")]
+    NewerType(&'static str),
     /// Something is missing at the end.
     #[error("the ticket is cut short: copy the whole word")]
     CutShort,
@@ -98,15 +115,17 @@ pub enum TicketError {
 impl Ticket {
     /// The ticket as text, with extension entries.
     pub fn encode(&self, ext: &Ext) -> String {
-        let Self::Peer(peer) = self;
-        // Writing numbers and bytes to a Vec cannot fail.
-        let body = postcard::to_allocvec(peer).unwrap_or_default();
+        let (word, body) = match self {
+            // Writing numbers and bytes to a Vec cannot fail.
+            Self::Peer(peer) => (PEER, postcard::to_allocvec(peer).unwrap_or_default()),
+            Self::Share(share) => (SHARE, share.to_body()),
+        };
         let mut bytes = vec![VERSION];
         bytes.extend(postcard::to_allocvec(&body).unwrap_or_default());
         bytes.extend(ext.encode());
-        let checksum = checksum(PEER, &bytes);
+        let checksum = checksum(word, &bytes);
         bytes.extend(checksum);
-        format!("{PEER}{}", base32::encode(&bytes))
+        format!("{word}{}", base32::encode(&bytes))
     }
 
     /// Reads a ticket and its extension entries, those with unknown tags included.
@@ -120,22 +139,45 @@ impl Ticket {
         if text.len() > MAX_TICKET_TEXT_LEN {
             return Err(TicketError::TooLong);
         }
-        let Some(coded) = strip_type(text, PEER) else {
+        let typed = READ.into_iter().find_map(|word| Some((word, strip_type(text, word)?)));
+        let Some((word, coded)) = typed else {
             let reserved = RESERVED.into_iter().find(|word| looks_like_type(text, word));
-            return Err(reserved.map_or(TicketError::NotATicket, TicketError::WrongType));
+            return Err(reserved.map_or(TicketError::NotATicket, TicketError::NewerType));
         };
         let bytes = base32::decode(coded).map_err(|error| match error {
-            Base32Error::Character(position) => TicketError::Character { position: PEER.len() + position },
+            Base32Error::Character(position) => TicketError::Character { position: word.len() + position },
             Base32Error::Length => TicketError::CutShort,
         })?;
         let (payload, sum) = bytes.split_last_chunk::<TICKET_CHECKSUM_LEN>().ok_or(TicketError::CutShort)?;
-        if checksum(PEER, payload) != *sum {
+        if checksum(word, payload) != *sum {
             return Err(if is_cut_short(&bytes) { TicketError::CutShort } else { TicketError::Checksum });
         }
         match payload {
-            [VERSION, rest @ ..] => read_peer(rest),
+            [VERSION, rest @ ..] => read(word, rest),
             [0, ..] | [] => Err(TicketError::Malformed),
             [newer, ..] => Err(TicketError::NewerVersion(*newer)),
+        }
+    }
+
+    /// The peer, of a peer ticket.
+    ///
+    /// # Errors
+    /// [`TicketError::WrongType`].
+    pub fn into_peer(self) -> Result<PeerAddr, TicketError> {
+        match self {
+            Self::Peer(peer) => Ok(peer),
+            Self::Share(_) => Err(TicketError::WrongType { found: SHARE, needed: PEER }),
+        }
+    }
+
+    /// The share, of a share ticket.
+    ///
+    /// # Errors
+    /// [`TicketError::WrongType`].
+    pub fn into_share(self) -> Result<ShareTicket, TicketError> {
+        match self {
+            Self::Share(share) => Ok(share),
+            Self::Peer(_) => Err(TicketError::WrongType { found: PEER, needed: SHARE }),
         }
     }
 
@@ -152,7 +194,7 @@ impl Ticket {
     /// ```
     pub fn looks_like(text: &str) -> bool {
         let text = text.trim();
-        [PEER].into_iter().chain(RESERVED).any(|word| looks_like_type(text, word))
+        READ.into_iter().chain(RESERVED).any(|word| looks_like_type(text, word))
     }
 }
 
@@ -179,14 +221,27 @@ fn checksum(word: &str, payload: &[u8]) -> [u8; TICKET_CHECKSUM_LEN] {
     sum
 }
 
+/// Where a person gets the ticket that is needed.
+fn whence(needed: &str) -> &'static str {
+    if needed == PEER {
+        "`compeer ticket` prints one"
+    } else {
+        "`compeer send` and `compeer share` print one"
+    }
+}
+
 /// Everything after the version of a sound version 1 ticket.
-fn read_peer(rest: &[u8]) -> Result<(Ticket, Ext), TicketError> {
+fn read(word: &str, rest: &[u8]) -> Result<(Ticket, Ext), TicketError> {
     let (body, rest) = split_body(rest).ok_or(TicketError::Malformed)?;
     let ext = Ext::decode(rest).map_err(|_| TicketError::Malformed)?;
-    match postcard::take_from_bytes(body) {
-        Ok((peer, [])) => Ok((Ticket::Peer(peer), ext)),
-        _ => Err(TicketError::Malformed),
-    }
+    let ticket = match word {
+        SHARE => ShareTicket::from_body(body).map(Ticket::Share),
+        _ => match postcard::take_from_bytes(body) {
+            Ok((peer, [])) => Some(Ticket::Peer(peer)),
+            _ => None,
+        },
+    };
+    Ok((ticket.ok_or(TicketError::Malformed)?, ext))
 }
 
 /// Whether bytes with a wrong checksum end before their own lengths say they should.
@@ -206,6 +261,12 @@ fn is_cut_short(bytes: &[u8]) -> bool {
 /// The length-prefixed body, and what follows; `None` when the bytes end before it does.
 fn split_body(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     postcard::take_from_bytes::<&[u8]>(bytes).ok()
+}
+
+impl From<ShareTicket> for Ticket {
+    fn from(share: ShareTicket) -> Self {
+        Self::Share(share)
+    }
 }
 
 impl From<PeerAddr> for Ticket {

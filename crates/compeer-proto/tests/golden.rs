@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use compeer_proto::addr::{decode_list, encode_list};
 use compeer_proto::ext::Ext;
 use compeer_proto::peer_id::signing_input;
-use compeer_proto::{Addr, Kind, PeerAddr, PeerId, Ticket};
+use compeer_proto::{Addr, Kind, PeerAddr, PeerId, ShareTicket, Ticket};
 
 /// Compares with the file, or writes it when blessed.
 fn check(file: &str, lines: &[(&str, String)]) {
@@ -130,7 +130,9 @@ fn tickets() {
     let extended = one.encode(&ext);
     assert_eq!(extended.parse::<Ticket>().unwrap(), one);
     assert_eq!(Ticket::decode(&extended).unwrap(), (one.clone(), ext));
-    for ticket in [&bare, &one, &three] {
+    let peers = [PeerAddr::new(rfc_id(), [addr("192.168.1.20")]), rfc_id().into()];
+    let share = Ticket::Share(ShareTicket::new(peers, [0xab; 32], [0xcd; 16]));
+    for ticket in [&bare, &one, &three, &share] {
         assert_eq!(ticket.to_string().parse::<Ticket>().unwrap(), *ticket);
     }
     check(
@@ -140,6 +142,7 @@ fn tickets() {
             ("192.168.1.20:26673", one.to_string()),
             ("the same with an unknown extension", extended),
             ("three addresses", three.to_string()),
+            ("a share at two peers", share.to_string()),
         ],
     );
 }

@@ -82,6 +82,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_HOST_LEN", limits::MAX_HOST_LEN as u64),
         ("MAX_EXT_ENTRIES", limits::MAX_EXT_ENTRIES as u64),
         ("MAX_EXT_BYTES", limits::MAX_EXT_BYTES as u64),
+        ("MAX_TICKET_PEERS", limits::MAX_TICKET_PEERS as u64),
         ("MAX_TICKET_TEXT_LEN", limits::MAX_TICKET_TEXT_LEN as u64),
         ("MESSAGE_OVERHEAD", u64::from(limits::MESSAGE_OVERHEAD)),
         ("MIN_WINDOW", u64::from(limits::MIN_WINDOW)),

@@ -65,9 +65,11 @@ fn other_things_are_not_tickets() {
         assert_eq!(text.parse::<Ticket>(), Err(TicketError::NotATicket), "{text}");
         assert!(!Ticket::looks_like(text), "{text}");
     }
+    let room = word.replacen(PEER, "room", 1);
+    assert_eq!(room.parse::<Ticket>(), Err(TicketError::NewerType("room")));
+    assert!(Ticket::looks_like(&word) && Ticket::looks_like(&room));
     let share = word.replacen(PEER, "share", 1);
-    assert_eq!(share.parse::<Ticket>(), Err(TicketError::WrongType("share")));
-    assert!(Ticket::looks_like(&word) && Ticket::looks_like(&share));
+    assert_eq!(share.parse::<Ticket>(), Err(TicketError::Checksum), "the type is in the checksum");
 }
 
 #[test]
@@ -110,8 +112,89 @@ fn the_largest_ticket_can_be_read() {
     assert_eq!(longer.parse::<Ticket>(), Err(TicketError::TooLong));
 }
 
+fn share() -> ShareTicket {
+    let peers = [PeerAddr::new(id(), ["10.0.0.1:5".parse().unwrap()]), PeerAddr::from(id())];
+    ShareTicket::new(peers, [0xab; 32], [0xcd; 16])
+}
+
+/// A share ticket with a sound checksum around any body.
+fn sealed_share(body: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend(postcard::to_allocvec(body).unwrap());
+    bytes.push(0);
+    bytes.extend(checksum(SHARE, &bytes));
+    format!("{SHARE}{}", base32::encode(&bytes))
+}
+
+#[test]
+fn a_share_ticket_reads_as_written_and_as_nothing_else() {
+    let word = share().to_string();
+    assert!(word.starts_with("share") && Ticket::looks_like(&word));
+    assert_eq!(word.to_uppercase().parse(), Ok(Ticket::Share(share())));
+    for end in SHARE.len()..word.len() {
+        assert_eq!(word[..end].parse::<Ticket>(), Err(TicketError::CutShort), "{end}");
+    }
+    let error = word.parse::<Ticket>().unwrap().into_peer().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this is a share ticket, and a peer ticket is needed here: `compeer ticket` prints one"
+    );
+    let error = ticket().to_string().parse::<ShareTicket>().unwrap_err();
+    assert_eq!(error, TicketError::WrongType { found: "peer", needed: "share" });
+    assert_eq!(ticket().into_peer().unwrap().id, id());
+    let foreign = format!("{}1{}", &word[..20], &word[21..]);
+    assert_eq!(foreign.parse::<Ticket>(), Err(TicketError::Character { position: 20 }));
+}
+
+#[test]
+fn the_secret_is_not_shown_by_accident() {
+    let shown = format!("{:?} {:#?}", Ticket::Share(share()), share());
+    assert!(shown.contains("abababab") && !shown.contains("cd") && !shown.contains("205"), "{shown}");
+}
+
+#[test]
+fn a_share_has_one_to_four_peers_with_sixteen_addresses() {
+    let many = |count: u16| {
+        PeerAddr::new(
+            id(),
+            (1..=count).map(|port| Addr::dns(&format!("{}a", "abc.".repeat(63)), port).unwrap()),
+        )
+    };
+    let largest = ShareTicket::new([many(16), many(3), many(16), many(1), many(16)], [1; 32], [2; 16]);
+    let lens: Vec<usize> = largest.peers.iter().map(|peer| peer.addrs.len()).collect();
+    assert_eq!((lens.iter().sum::<usize>(), lens.len(), lens[1], lens[3]), (16, 4, 3, 1));
+    let mut ext = Ext::new();
+    for tag in 0..crate::limits::MAX_EXT_ENTRIES as u32 {
+        ext.push(u32::MAX - tag, &[7; 128]).unwrap();
+    }
+    let word = Ticket::Share(largest.clone()).encode(&ext);
+    assert!(word.len() <= MAX_TICKET_TEXT_LEN, "{}", word.len());
+    assert_eq!(Ticket::decode(&word), Ok((Ticket::Share(largest), ext)));
+
+    // What `new` does not make, encoding does not either.
+    let wide = ShareTicket { peers: vec![many(9), many(9)], root: [1; 32], secret: [2; 16] };
+    let read: ShareTicket = wide.to_string().parse().unwrap();
+    assert_eq!(read, ShareTicket::new(wide.peers, [1; 32], [2; 16]));
+
+    let body = |peers: &[PeerAddr]| postcard::to_allocvec(&(peers, [1u8; 32], [2u8; 16])).unwrap();
+    let peer = || PeerAddr::from(id());
+    assert!(sealed_share(&body(&[peer()])).parse::<ShareTicket>().is_ok());
+    for wrong in [
+        body(&[]),
+        body(&[peer(), peer(), peer(), peer(), peer()]),
+        body(&[many(16), many(1)]),
+        [&body(&[peer()])[..], &[0]].concat(),
+        body(&[peer()])[..80].to_vec(),
+        vec![0xff; 5],
+    ] {
+        assert_eq!(sealed_share(&wrong).parse::<Ticket>(), Err(TicketError::Malformed));
+    }
+}
+
 #[test]
 fn serde_writes_the_word() {
+    let json = serde_json::to_string(&share()).unwrap();
+    assert_eq!(serde_json::from_str::<ShareTicket>(&json).unwrap(), share());
     let json = serde_json::to_string(&ticket()).unwrap();
     assert_eq!(json, format!("\"{}\"", ticket()));
     assert_eq!(serde_json::from_str::<Ticket>(&json).unwrap(), ticket());
@@ -128,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn any_string_parses_or_fails(text in any::<String>(), near in "(?i)peer[a-z2-7]{0,100}") {
+    fn any_string_parses_or_fails(text in any::<String>(), near in "(?i)(peer|share)[a-z2-7]{0,100}") {
         let _ = text.parse::<Ticket>();
         let _ = Ticket::looks_like(&text);
         prop_assert!(near.parse::<Ticket>().is_err());
