@@ -23,7 +23,7 @@ use crate::event::Events;
 use crate::handler::{Access, Handler, StreamHandler};
 use crate::link::Link;
 use crate::transport::{ByteStream, Purpose};
-use crate::{ConnectError, Event, RequestError, Stream, Table, limits, lock};
+use crate::{ConnectError, Event, RequestError, SpawnError, Stream, Table, limits, lock};
 
 mod accept;
 mod builder;
@@ -111,7 +111,36 @@ impl Peer {
 
     /// Where its sockets listen.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.0.local_addrs.clone()
+        lock(&self.0.local_addrs).clone()
+    }
+
+    /// Listens on further addresses from now on; gives where, with the ports that
+    /// the system chose. Connections that are there already do not tell the other
+    /// side.
+    ///
+    /// # Errors
+    /// [`SpawnError::Listen`] when one of them is not to be had, and then none is
+    /// listened on; [`SpawnError::Address`] for a text that is none.
+    ///
+    /// ```
+    /// # use compeer::Peer;
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let alice = Peer::builder().spawn().await?; // can call, not be called
+    /// let at = alice.listen("127.0.0.1:0")?;
+    /// let bob = Peer::builder().spawn().await?;
+    /// assert_eq!(bob.connect(at[0]).await?.peer_id(), alice.id());
+    /// # alice.shutdown().await;
+    /// # bob.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn listen(&self, addr: impl Into<ListenAddr>) -> Result<Vec<SocketAddr>, SpawnError> {
+        // A transport may open its sockets for the runtime of the peer only.
+        let _runtime = self.0.runtime.enter();
+        let listeners = addr.into().open(&*self.0.transport)?;
+        let at = listeners.iter().map(|listener| listener.local_addr()).collect();
+        accept::listen(&self.0, listeners);
+        Ok(at)
     }
 
     /// Asks `to`. Nothing happens until the [`Call`] is awaited.

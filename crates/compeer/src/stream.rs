@@ -112,6 +112,14 @@ impl Stream {
         self.place.0.peer
     }
 
+    /// 32 bytes that only the two ends know, the same at both: those of the
+    /// connection that the stream belongs to
+    /// ([`Connection::channel_binding`](crate::Connection::channel_binding)).
+    /// What is bound to them cannot be passed on.
+    pub fn channel_binding(&self) -> [u8; 32] {
+        self.place.0.binding
+    }
+
     /// What the stream is for.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -145,3 +145,31 @@ async fn streams_for_known_peers_are_denied_to_others() {
         assert_eq!(open().await.unwrap_err(), RequestError::Denied);
     }
 }
+
+#[tokio::test]
+async fn both_ends_of_a_stream_have_the_binding_of_their_connection() {
+    async fn tell(mut stream: Stream) {
+        let binding = stream.channel_binding();
+        let _ = stream.write_all(&binding).await;
+        let _ = stream.shutdown().await;
+    }
+    // Over TLS: that is where the binding comes from. Whoever dialled the messages dials the streams.
+    let mut seen = Vec::new();
+    for asked in [false, true] {
+        let a = Peer::builder().listen("127.0.0.1:0").handle_stream("TELL", tell).spawn().await.unwrap();
+        let b = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
+        let connection =
+            if asked { a.connect(b.addr()).await.unwrap() } else { b.connect(a.addr()).await.unwrap() };
+        for _ in 0..2 {
+            let mut stream = b.open_stream(a.addr(), "TELL").await.unwrap();
+            let mut told = Vec::new();
+            stream.read_to_end(&mut told).await.unwrap();
+            assert_eq!(told, stream.channel_binding());
+            assert_eq!(told, connection.channel_binding());
+        }
+        seen.push(connection.channel_binding());
+        a.shutdown().await;
+        b.shutdown().await;
+    }
+    assert_ne!(seen[0], seen[1]);
+}

@@ -208,3 +208,28 @@ async fn whatever_is_awaited_may_move_between_threads() {
     may_move(peer.shutdown());
     may_move(peer.adopt(tokio::io::duplex(1).0, true));
 }
+
+#[tokio::test]
+async fn a_peer_that_only_dials_can_begin_to_listen() {
+    let a = Peer::builder().handle("ECHO", echo).spawn().await.unwrap();
+    assert!(a.addr().addrs.is_empty() && a.local_addrs().is_empty());
+    let b = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
+
+    let at = a.listen("127.0.0.1:0").unwrap();
+    assert_eq!(a.local_addrs(), at);
+    // What it tells others of itself is up to date, too.
+    a.connect(b.addr()).await.unwrap();
+    let listens = || b.connections().first().map(|connection| connection.listens.clone());
+    assert_eq!(listens(), Some(a.addr().addrs));
+    let c = Peer::builder().spawn().await.unwrap();
+    assert_eq!(&c.request(a.addr(), "ECHO", "hi").one().await.unwrap().body[..], b"hi");
+
+    // None of several, when one is not to be had.
+    let taken = a.listen(vec!["127.0.0.1:0".parse().unwrap(), b.local_addrs()[0]]);
+    assert!(matches!(taken, Err(compeer::SpawnError::Listen { .. })), "{taken:?}");
+    assert_eq!(a.local_addrs(), at);
+    assert!(matches!(a.listen("nowhere"), Err(compeer::SpawnError::Address(_))));
+
+    a.shutdown().await;
+    assert!(std::net::TcpListener::bind(at[0]).is_ok(), "free when shutdown returns");
+}

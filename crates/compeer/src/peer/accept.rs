@@ -25,7 +25,7 @@ mod tests;
 
 /// Handshakes under way.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     by_prefix: BTreeMap<IpAddr, Prefix>,
     count: usize,
     next: u64,
@@ -40,9 +40,11 @@ struct Prefix {
 
 /// Listens until the peer shuts down.
 pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
-    let pending = Arc::new(Mutex::new(Pending::default()));
+    lock(&inner.local_addrs).extend(listeners.iter().map(|listener| listener.local_addr()));
+    // What a HELLO says from now on.
+    lock(&inner.recent_addrs).take();
     for mut listener in listeners {
-        let (of_task, pending) = (inner.clone(), pending.clone());
+        let (of_task, pending) = (inner.clone(), inner.pending.clone());
         inner.listening.send_modify(|n| *n += 1);
         let accepting = spawn_until_down(inner, async move {
             loop {

@@ -23,13 +23,24 @@ use crate::error::SpawnError;
 use crate::handler::{Access, Handler, Registry, StreamHandler};
 use crate::links::Links;
 use crate::router::Direct;
-use crate::transport::Transport;
 use crate::transport::tls::TlsTransport;
+use crate::transport::{Listener, Transport};
 use crate::{Clock, Identity, Router, Stabilizer, Table, limits};
 
 /// Where to listen: one address (or its text), or several.
 #[derive(Clone, Debug, Default)]
 pub struct ListenAddr(Vec<Result<SocketAddr, String>>);
+
+impl ListenAddr {
+    /// A listener at each, or none at all.
+    pub(super) fn open(self, transport: &dyn Transport) -> Result<Vec<Box<dyn Listener>>, SpawnError> {
+        let open = |addr: Result<SocketAddr, String>| {
+            let addr = addr.map_err(SpawnError::Address)?;
+            transport.listen(addr).map_err(|source| SpawnError::Listen { addr, source })
+        };
+        self.0.into_iter().map(open).collect()
+    }
+}
 
 impl From<SocketAddr> for ListenAddr {
     fn from(addr: SocketAddr) -> Self {
@@ -224,12 +235,7 @@ impl Builder {
         let identity = self.identity.unwrap_or_else(Identity::generate);
         let tls = TlsTransport::new(&identity)?;
         let transport = self.transport.unwrap_or_else(|| Arc::new(tls.clone()));
-        let mut listeners = Vec::new();
-        for addr in self.listen {
-            let addr = addr.map_err(SpawnError::Address)?;
-            let listener = transport.listen(addr).map_err(|source| SpawnError::Listen { addr, source })?;
-            listeners.push(listener);
-        }
+        let listeners = ListenAddr(self.listen).open(&*transport)?;
         let dice = Dice::new(self.seed)?;
         let hello = Hello {
             agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -258,7 +264,8 @@ impl Builder {
             kept: Mutex::default(),
             dialling: Default::default(),
             oneself: Default::default(),
-            local_addrs: listeners.iter().map(|listener| listener.local_addr()).collect(),
+            local_addrs: Mutex::default(),
+            pending: Default::default(),
             advertise: self.advertise,
             recent_addrs: Mutex::default(),
             request_timeout: self.request_timeout,

@@ -14,6 +14,7 @@ use compeer_proto::session::{Budget, Config, GoodbyeReason, Outcome, Role, Sessi
 use compeer_proto::{Addr, Kind, PeerId, Time};
 use tokio::sync::{broadcast, watch};
 
+use super::accept::Pending;
 use super::connect::Dialling;
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
@@ -48,7 +49,8 @@ pub(crate) struct Inner {
     pub(crate) kept: Mutex<BTreeMap<PeerId, Kept>>,
     pub(crate) dialling: Dialling,
     pub(crate) oneself: tokio::sync::Mutex<Option<Arc<Link>>>,
-    pub(crate) local_addrs: Vec<SocketAddr>,
+    pub(crate) local_addrs: Mutex<Vec<SocketAddr>>,
+    pub(super) pending: Arc<Mutex<Pending>>,
     pub(crate) advertise: Vec<Addr>,
     pub(crate) recent_addrs: Mutex<Option<(Time, Vec<Addr>)>>,
     pub(crate) request_timeout: Duration,
@@ -99,7 +101,7 @@ impl Inner {
         if !self.advertise.is_empty() {
             return self.advertise.clone();
         }
-        addrs::usable(&self.local_addrs)
+        addrs::usable(&lock(&self.local_addrs))
     }
 
     /// The same, asked of the system every few seconds at most: a flood of
