@@ -7,7 +7,9 @@ mod content;
 pub mod hash;
 pub mod layout;
 pub mod limits;
+mod ranges;
 pub mod tree;
 pub mod wire;
 
 pub use content::{ContentId, ContentIdError};
+pub use ranges::{RangeSet, RangesError};
