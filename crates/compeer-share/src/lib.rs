@@ -7,9 +7,12 @@ mod content;
 pub mod hash;
 pub mod layout;
 pub mod limits;
+mod manifest;
+pub mod names;
 mod ranges;
 pub mod tree;
 pub mod wire;
 
 pub use content::{ContentId, ContentIdError};
+pub use manifest::{Entry, Manifest, ManifestError};
 pub use ranges::{RangeSet, RangesError};

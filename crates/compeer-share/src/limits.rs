@@ -31,3 +31,24 @@ pub const MAX_SOURCES: usize = 16;
 /// How long a stream may be silent before its other side counts as gone. A dead peer is noticed by the session
 /// within 15 s; this is for one that lives and says nothing.
 pub const STREAM_SILENCE: Duration = Duration::from_secs(60);
+
+// lists of files
+
+/// Most files of one share. Unit: files. A source tree with everything that was built in it has about as many.
+pub const MAX_ENTRIES: usize = 250_000;
+
+/// Longest manifest as bytes. Unit: bytes. [`MAX_ENTRIES`] at 130 bytes each; 60 to 90 are usual.
+pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Longest that all paths of a manifest together may be once written out. Unit: bytes. The manifest says only where a
+/// path differs from the one before, so that its bytes alone would bound the memory badly.
+pub const MAX_PATH_BYTES: usize = 64 * 1024 * 1024;
+
+/// Longest path of a manifest. Unit: bytes. Linux's `PATH_MAX`.
+pub const MAX_PATH: usize = 4096;
+
+/// Longest component of a path. Unit: bytes. Linux's `NAME_MAX`.
+pub const MAX_COMPONENT: usize = 255;
+
+/// Most components of a path. Unit: components. A guess: three times the deepest tree we met.
+pub const MAX_DEPTH: usize = 64;

@@ -158,7 +158,7 @@ pub mod transport;
 pub use call::{Call, Replies, Sender};
 pub use clock::Clock;
 pub use compeer_proto::session::Message;
-pub use compeer_proto::{Addr, Kind, PeerAddr, PeerId, ShareTicket, Ticket, TicketError, Time, text};
+pub use compeer_proto::{Addr, Kind, PeerAddr, PeerId, ShareTicket, Ticket, TicketError, Time, ext, text};
 pub use error::{ConnectError, Failure, IntoReply, ReplyError, RequestError, SpawnError};
 pub use event::{Event, Events};
 pub use handler::{Handler, StreamHandler};
