@@ -103,6 +103,7 @@
 //! - [`Call`] and [`Replies`]: asking, and the replies as they come.
 //! - [`Table`], [`Router`], [`Stabilizer`]: the framework's other nouns.
 //! - [`Stream`]: bytes in bulk beside the messages.
+//! - [`discovery`]: who is near, on the local network.
 //! - [`transport::memory`]: a network inside the process, for tests with a
 //!   thousand peers in virtual time.
 //! - [`local`]: steering a running peer from other programs on the machine.
@@ -139,6 +140,7 @@
 mod addrs;
 mod call;
 mod clock;
+pub mod discovery;
 mod error;
 mod event;
 mod handler;

@@ -97,3 +97,15 @@ pub const STREAM_LINGER: Duration = Duration::from_secs(60);
 /// How long the other side may take to answer the opening of a stream, or to
 /// dial one that was asked for.
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Announcements of others on the local network that are kept. Unit: peers. A
+/// guess: more than a hall of people with laptops; each takes about 1 KiB.
+pub const MAX_NEARBY: usize = 512;
+
+/// DNS records that the discovery library may keep for us before it is begun anew.
+/// Unit: records. Eight for each of [`MAX_NEARBY`] peers, and twice that.
+pub const MAX_NEARBY_RECORDS: i64 = 16 * MAX_NEARBY as i64;
+
+/// Numbers of codes in one announcement. Unit: numbers. As many of three digits as
+/// fit one string of a TXT record (255 bytes, RFC 6763 §6.1).
+pub const MAX_CODE_NUMBERS: usize = 32;

@@ -102,6 +102,11 @@ impl Peer {
         self.0.id
     }
 
+    /// The nickname it tells others.
+    pub fn name(&self) -> Option<String> {
+        self.0.hello.name().map(str::to_owned)
+    }
+
     /// Its id and where others can reach it now: what was set with
     /// [`Builder::advertise`], else the addresses of this machine's interfaces.
     /// Bound to loopback alone, it gives that.

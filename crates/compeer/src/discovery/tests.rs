@@ -1,0 +1,103 @@
+//! Two that hear each other, over multicast on the loopback interface, and a
+//! table that does not grow.
+
+use super::*;
+use crate::Identity;
+
+/// Each test has a port of its own, so that they do not hear each other.
+fn settings(test: u16) -> Settings {
+    // Below the ports that the system hands out.
+    Settings { port: 20_000 + (std::process::id() % 1000) as u16 * 10 + test, loopback: true }
+}
+
+fn announcement(seed: u8, port: u16) -> Announcement {
+    Announcement {
+        id: Identity::from_seed(&[seed; 32]).peer_id(),
+        name: Some(format!("peer\t{seed}")),
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], port))],
+        numbers: Vec::new(),
+    }
+}
+
+async fn next(changes: &mut Changes) -> Change {
+    let next = tokio::time::timeout(Duration::from_secs(10), changes.next()).await;
+    next.expect("a change in time").expect("a change")
+}
+
+#[tokio::test]
+async fn what_is_announced_is_heard_corrected_and_taken_back() {
+    let alice = Discovery::start(settings(0)).unwrap();
+    alice.announce(announcement(1, 4001).with_numbers([7, 12])).unwrap();
+    let bob = Discovery::start(settings(0)).unwrap();
+    let mut changes = bob.changes();
+    let Change::Found(found) = next(&mut changes).await else { panic!("found first") };
+    let expected = announcement(1, 4001);
+    assert_eq!(found.peer, PeerAddr::new(expected.id, ["127.0.0.1:4001".parse().unwrap()]));
+    assert_eq!((found.name.as_deref(), &found.numbers[..]), (Some("peer\t1"), &[7, 12][..]));
+    assert_eq!(bob.nearby(), [found]);
+
+    alice.announce(announcement(1, 4001).with_numbers([8])).unwrap();
+    let Change::Found(found) = next(&mut changes).await else { panic!("found again") };
+    assert_eq!(found.numbers, [8]);
+    // A second reader hears of everybody who is there.
+    assert_eq!(next(&mut bob.changes()).await, Change::Found(found));
+
+    // Both announce; nobody hears himself.
+    bob.announce(announcement(2, 4002)).unwrap();
+    let Change::Found(found) = next(&mut alice.changes()).await else { panic!("found") };
+    assert_eq!(found.peer.id, announcement(2, 1).id);
+
+    alice.leave().await;
+    assert_eq!(next(&mut changes).await, Change::Lost(expected.id));
+    assert!(bob.nearby().is_empty());
+    drop(bob);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), changes.next()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn dropped_it_says_goodbye() {
+    let bob = Discovery::start(settings(1)).unwrap();
+    let mut changes = bob.changes();
+    let alice = Discovery::start(settings(1)).unwrap();
+    alice.announce(announcement(1, 4001)).unwrap();
+    assert!(matches!(next(&mut changes).await, Change::Found(_)));
+    drop(alice);
+    assert!(matches!(next(&mut changes).await, Change::Lost(_)));
+
+    let alice = Discovery::start(settings(1)).unwrap();
+    alice.announce(announcement(1, 4001)).unwrap();
+    assert!(matches!(next(&mut changes).await, Change::Found(_)));
+    alice.withdraw();
+    assert!(matches!(next(&mut changes).await, Change::Lost(_)));
+}
+
+#[tokio::test]
+async fn begun_anew_it_announces_the_same() {
+    let alice = Discovery::start(settings(2)).unwrap();
+    alice.announce(announcement(1, 4001)).unwrap();
+    alice.shared.near.send_if_modified(|near| near.found(found(9)));
+    let _events = restart(&alice.shared).unwrap();
+    assert!(alice.nearby().is_empty(), "forgotten");
+    let bob = Discovery::start(settings(2)).unwrap();
+    assert!(matches!(next(&mut bob.changes()).await, Change::Found(_)));
+}
+
+fn found(n: u16) -> Nearby {
+    let seed = [(n % 256) as u8, (n / 256) as u8].repeat(16).try_into().unwrap();
+    Nearby { peer: PeerAddr::from(Identity::from_seed(&seed).peer_id()), name: None, numbers: vec![n] }
+}
+
+#[test]
+fn the_table_is_bounded_and_keeps_the_first() {
+    let mut near = Near::default();
+    for n in 0..limits::MAX_NEARBY as u16 + 20 {
+        assert_eq!(near.found(found(n)), n < limits::MAX_NEARBY as u16);
+    }
+    assert_eq!(near.all().len(), limits::MAX_NEARBY);
+    let first = found(0);
+    assert!(!near.found(first.clone()) && near.found(Nearby { numbers: vec![5], ..first.clone() }));
+    assert!(near.lost(first.peer.id) && !near.lost(first.peer.id));
+    assert!(near.set_own(found(1).peer.id) && !near.found(found(1)));
+    assert!(near.found(found(limits::MAX_NEARBY as u16)));
+    assert!(near.clear() && !near.clear());
+}
