@@ -5,6 +5,7 @@
 
 mod content;
 pub mod hash;
+pub mod journal;
 pub mod layout;
 pub mod limits;
 mod manifest;

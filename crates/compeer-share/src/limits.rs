@@ -52,3 +52,9 @@ pub const MAX_COMPONENT: usize = 255;
 
 /// Most components of a path. Unit: components. A guess: three times the deepest tree we met.
 pub const MAX_DEPTH: usize = 64;
+
+// files that are received
+
+/// Records after which a journal is written anew if that makes it half as long or less. Unit: records of 24 bytes.
+/// 384 KiB, read in a millisecond; rarer would save nothing, as a checkpoint syncs far more.
+pub const COMPACT_RECORDS: u64 = 16 * 1024;
