@@ -58,3 +58,18 @@ pub const MAX_DEPTH: usize = 64;
 /// Records after which a journal is written anew if that makes it half as long or less. Unit: records of 24 bytes.
 /// 384 KiB, read in a millisecond; rarer would save nothing, as a checkpoint syncs far more.
 pub const COMPACT_RECORDS: u64 = 16 * 1024;
+
+/// How long a fetch goes on when nothing arrives, while providers that vanished are called again.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a provider may take to hear that we have everything.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Segments that wait for the reader of a stream. Unit: segments of at most 1 MiB.
+pub const IN_ORDER_QUEUE: usize = 4;
+
+/// How far ahead of the reader of a stream one fetches. Unit: groups. 16 MiB.
+pub const IN_ORDER_WINDOW: u64 = 1024;
+
+/// Packs kept for files that may be shared again. Unit: bytes. The hashes of 256 GiB of files.
+pub const MAX_PACKS: u64 = 1 << 30;

@@ -138,27 +138,45 @@ pub fn decode<'de, T: Deserialize<'de>>(body: &'de [u8]) -> io::Result<T> {
     }
 }
 
-/// Reads one frame from a stream; `None` at its end.
-///
-/// # Errors
-/// The stream breaks, or what comes is no frame.
-pub async fn read<T: for<'de> Deserialize<'de>>(
-    from: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-) -> io::Result<Option<T>> {
-    let mut len = [0; 4];
-    let first = from.read(&mut len).await?;
-    if first == 0 {
-        return Ok(None);
+/// Reads frames from a stream, never a byte beyond one.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// The length and the body, as far as they have come.
+    part: Vec<u8>,
+    filled: usize,
+}
+
+impl Frames {
+    /// The next frame; `None` at the end of the stream. What has come is kept when the future is dropped.
+    ///
+    /// # Errors
+    /// The stream breaks, ends within a frame, or what comes is no frame.
+    pub async fn next<T: for<'de> Deserialize<'de>>(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+    ) -> io::Result<Option<T>> {
+        loop {
+            let need = match self.part[..self.filled].first_chunk() {
+                None => 4,
+                Some(len) => 4 + u32::from_le_bytes(*len) as usize,
+            };
+            if need > limits::MAX_FRAME {
+                return Err(malformed("a frame that is too long"));
+            }
+            if self.filled >= 4 && self.filled == need {
+                self.filled = 0;
+                return decode(&self.part[4..need]).map(Some);
+            }
+            if self.part.len() < need {
+                self.part.resize(need, 0);
+            }
+            match from.read(&mut self.part[self.filled..need]).await? {
+                0 if self.filled == 0 => return Ok(None),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => self.filled += read,
+            }
+        }
     }
-    from.read_exact(&mut len[first..]).await?;
-    let len = u32::from_le_bytes(len) as usize;
-    if len > limits::MAX_FRAME {
-        return Err(malformed("a frame that is too long"));
-    }
-    buffer.resize(len, 0);
-    from.read_exact(buffer).await?;
-    decode(buffer).map(Some)
 }
 
 /// A range of the line, if it is one.

@@ -1,0 +1,247 @@
+//! What the lanes of one fetch share: the plan, the sink, the counters, and what is told to whoever watches.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use compeer::{PeerId, Time};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::sink::Sink;
+use super::{FetchError, FetchEvent};
+use crate::holding::Holding;
+use crate::layout::{Layout, Segment};
+use crate::manifest::Manifest;
+use crate::plan::{Plan, Source};
+use crate::ranges::RangeSet;
+use crate::shares::Inner;
+use crate::tree::GROUP;
+use crate::wire::Why;
+
+/// Events that wait for a reader that does not read; further ones are left out.
+pub(super) const EVENTS: usize = 256;
+
+/// How a fetch stands.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    Running,
+    /// Every group has arrived.
+    Arrived,
+    Failed(Arc<FetchError>),
+}
+
+/// See the module.
+pub(crate) struct Job {
+    pub(crate) shares: Arc<Inner>,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) sink: Sink,
+    pub(super) state: watch::Sender<State>,
+    pub(super) holding: Option<Arc<Holding>>,
+    /// Bytes of content that are here, those of earlier runs included.
+    pub(super) done: AtomicU64,
+    /// Bytes of content received in this run, those that came twice or were wrong included.
+    pub(super) received: AtomicU64,
+    /// Records of providers that somebody told us of.
+    pub(super) records: mpsc::Sender<Vec<Vec<u8>>>,
+    plan: Mutex<Plan>,
+    who: Mutex<BTreeMap<Source, PeerId>>,
+    news: Notify,
+    checkpointing: AtomicBool,
+    events: mpsc::Sender<FetchEvent>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Job {
+    #[allow(clippy::too_many_arguments, reason = "made in one place")]
+    pub(super) fn new(
+        shares: Arc<Inner>,
+        manifest: Arc<Manifest>,
+        layout: Arc<Layout>,
+        sink: Sink,
+        holding: Option<Arc<Holding>>,
+        plan: Plan,
+        done: u64,
+        records: mpsc::Sender<Vec<Vec<u8>>>,
+        events: mpsc::Sender<FetchEvent>,
+    ) -> Arc<Self> {
+        let state = if plan.is_done() { State::Arrived } else { State::Running };
+        Arc::new(Job {
+            shares,
+            manifest,
+            layout,
+            sink,
+            state: watch::Sender::new(state),
+            holding,
+            done: AtomicU64::new(done),
+            received: AtomicU64::new(0),
+            records,
+            plan: Mutex::new(plan),
+            who: Mutex::default(),
+            news: Notify::new(),
+            checkpointing: AtomicBool::new(false),
+            events,
+        })
+    }
+
+    fn now(&self) -> Time {
+        self.shares.peer.clock().now()
+    }
+
+    /// Wakes when there may be something new to ask for. Taken before one looks, so that none is missed.
+    pub(super) fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(*self.state.borrow(), State::Running)
+    }
+
+    /// Ends the fetch with an error, unless it is over already.
+    pub(super) fn fail(&self, error: FetchError) {
+        self.state.send_if_modified(|state| {
+            let running = matches!(state, State::Running);
+            if running {
+                *state = State::Failed(Arc::new(error));
+            }
+            running
+        });
+        self.news.notify_waiters();
+    }
+
+    /// Tells whoever watches, if they keep up.
+    pub(super) fn tell(&self, event: FetchEvent) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// A further provider, under a number of its own.
+    pub(super) fn add(&self, source: Source, peer: PeerId, have: &RangeSet) {
+        lock(&self.who).insert(source, peer);
+        self.offered(source, have);
+    }
+
+    /// A provider is gone, with what it was asked for.
+    pub(super) fn gone(&self, source: Source) {
+        lock(&self.plan).gone(source);
+        self.news.notify_waiters();
+    }
+
+    pub(super) fn offered(&self, source: Source, have: &RangeSet) {
+        lock(&self.plan).offer(source, have);
+        self.news.notify_waiters();
+    }
+
+    pub(super) fn heard_of(&self, records: Vec<Vec<u8>>) {
+        // They come again.
+        let _ = self.records.try_send(records);
+    }
+
+    pub(super) fn next_want(&self, source: Source) -> Option<Range<u64>> {
+        let now = self.now();
+        lock(&self.plan).next(source, now)
+    }
+
+    /// Whether nobody has brought this meanwhile.
+    pub(super) fn is_wanted(&self, line: &Range<u64>) -> bool {
+        lock(&self.plan).is_wanted(line)
+    }
+
+    pub(super) fn count(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A verified segment is where it belongs.
+    pub(super) fn arrived(&self, source: Source, segment: &Segment) {
+        let now = self.now();
+        let (new, done) = {
+            let mut plan = lock(&self.plan);
+            let new = plan.arrived(source, segment.line.clone(), now);
+            (new, plan.is_done())
+        };
+        let bytes: u64 = new.iter().map(|range| self.layout.byte_len(&range)).sum();
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(holding) = &self.holding {
+            // Told to those who fetch from us when there is enough of it to be worth a frame.
+            let whole = segment.line.end % 256 == 0 || done;
+            holding.have.send_if_modified(|have| {
+                if let Some(have) = have {
+                    have.insert(segment.line.clone());
+                }
+                whole
+            });
+        }
+        if done {
+            self.state.send_if_modified(|state| {
+                let running = matches!(state, State::Running);
+                if running {
+                    *state = State::Arrived;
+                }
+                running
+            });
+            self.news.notify_waiters();
+        }
+    }
+
+    /// A segment came that another provider had brought already.
+    pub(super) fn came_twice(&self, source: Source, segment: &Segment) {
+        let now = self.now();
+        lock(&self.plan).arrived(source, segment.line.clone(), now);
+    }
+
+    /// A provider has not got this.
+    pub(super) fn lacks(&self, source: Source, segment: &Segment, why: Why) {
+        lock(&self.plan).refused(source, segment.line.clone());
+        if why == Why::Changed
+            && let Some(peer) = lock(&self.who).get(&source)
+        {
+            let path = self.manifest.entries()[segment.file].path.clone();
+            self.tell(FetchEvent::Changed { peer: *peer, path });
+        }
+        self.news.notify_waiters();
+    }
+
+    /// Groups that are asked for and not here yet.
+    pub(super) fn window(&self) -> u64 {
+        lock(&self.plan).in_flight() * GROUP
+    }
+
+    /// What nobody we know has.
+    pub(super) fn unavailable(&self) -> bool {
+        !lock(&self.plan).unavailable().is_empty()
+    }
+
+    pub(super) fn missing(&self) -> RangeSet {
+        lock(&self.plan).missing().clone()
+    }
+
+    /// Syncs what has arrived so far, beside the lanes.
+    pub(super) fn checkpoint_due(self: &Arc<Self>) {
+        if self.checkpointing.swap(true, Ordering::AcqRel) {
+            return; // The next one covers this too.
+        }
+        let job = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Sink::Disk(disk) = &job.sink
+                && let Err(error) = disk.checkpoint()
+            {
+                job.fail(failed(error));
+            }
+            job.checkpointing.store(false, Ordering::Release);
+        });
+    }
+}
+
+/// What our own disk had to say.
+pub(super) fn failed(error: io::Error) -> FetchError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FetchError::DiskFull,
+        io::ErrorKind::BrokenPipe => FetchError::Unread,
+        _ => FetchError::Disk(error.to_string()),
+    }
+}

@@ -1,0 +1,299 @@
+//! One stream with one provider: wants go out, segments come in, are verified and handed on.
+//!
+//! A lane runs on a thread of its own, because it hashes and writes. It keeps [`AHEAD`] wants on their way, so
+//! that the provider never waits for us. What it reads is checked group by group before it is written; at the
+//! first that is wrong the provider has lied, unless it says behind the segment that its file was changed.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use compeer::{PeerId, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+use super::job::Job;
+use super::sink::Sink;
+use crate::layout::{SEGMENT, Segment};
+use crate::limits;
+use crate::plan::Source;
+use crate::ranges::RangeSet;
+use crate::tree::{self, GROUP, NODE};
+use crate::wire::{self, Ask, CHANGED, Frames, SOUND, Tell, Why};
+
+/// Wants on their way at a time. Two: one that is being answered, one so that there is no gap after it.
+const AHEAD: usize = 2;
+
+/// Bytes read and verified at a time. Measured (DESIGN §4.11): larger ones leave the L2 cache.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a lane ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Nothing more is wanted.
+    Done(Box<Lane>),
+    /// The provider is gone, or broke the protocol; it may come back.
+    Gone(String),
+    /// The provider sent what is not the content.
+    Lied,
+    /// We cannot go on: the disk, say.
+    Failed(io::Error),
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+enum Trouble {
+    Theirs(io::Error),
+    Lied,
+    Ours(io::Error),
+}
+
+/// See the module.
+pub(crate) struct Lane {
+    job: Arc<Job>,
+    source: Source,
+    stream: Stream,
+    /// Set when the provider is not to be fetched from any more.
+    stop: watch::Receiver<bool>,
+    /// What was wanted and is still to come, in order.
+    coming: VecDeque<Range<u64>>,
+    frames: Frames,
+    buffer: Box<[u8]>,
+    proof: Vec<u8>,
+    /// The file written to last.
+    open: Option<(usize, File)>,
+}
+
+impl Lane {
+    pub(crate) fn new(job: Arc<Job>, source: Source, stream: Stream, stop: watch::Receiver<bool>) -> Self {
+        let buffer = vec![0; CHUNK].into_boxed_slice();
+        let (coming, frames, proof) = Default::default();
+        Lane { job, source, stream, stop, coming, frames, buffer, proof, open: None }
+    }
+
+    /// Whose lane it is.
+    pub(crate) fn peer(&self) -> PeerId {
+        self.stream.peer_id()
+    }
+
+    /// Fetches until nothing more is wanted or something is wrong.
+    pub(crate) async fn run(mut self) -> End {
+        match self.fetch().await {
+            Ok(()) => End::Done(Box::new(self)),
+            Err(Trouble::Lied) => End::Lied,
+            Err(Trouble::Theirs(error)) => End::Gone(error.to_string()),
+            Err(Trouble::Ours(error)) => End::Failed(error),
+        }
+    }
+
+    /// Tells the provider that everything is in its place, and ends the stream.
+    pub(crate) async fn farewell(mut self) {
+        let told = async {
+            self.stream.write_all(&wire::encode(&Ask::Finished)).await?;
+            self.stream.shutdown().await?;
+            // Until the provider has read it and ended its side.
+            while self.stream.read(&mut self.buffer).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // If it is gone, it need not know.
+        let _ = tokio::time::timeout(limits::FAREWELL, told).await;
+    }
+
+    async fn fetch(&mut self) -> Result<(), Trouble> {
+        loop {
+            let news = self.job.news();
+            if self.job.is_over() || *self.stop.borrow() {
+                return Ok(());
+            }
+            self.want_more().await.map_err(Trouble::Theirs)?;
+            if self.coming.is_empty() {
+                // Nothing to ask of this one now: until somebody fails, or it has more.
+                tokio::select! {
+                    biased;
+                    () = news => {}
+                    _ = self.stop.wait_for(|stop| *stop) => {}
+                    frame = self.frames.next(&mut self.stream) => {
+                        self.aside(frame.map_err(Trouble::Theirs)?.ok_or_else(ended)?)?;
+                    }
+                }
+                continue;
+            }
+            let read = self.frames.next(&mut self.stream);
+            let frame = match tokio::time::timeout(limits::STREAM_SILENCE, read).await {
+                Ok(frame) => frame.map_err(Trouble::Theirs)?.ok_or_else(ended)?,
+                Err(silent) => return Err(Trouble::Theirs(silent.into())),
+            };
+            match frame {
+                Tell::Segment { start, count, proof } => self.segment(start, count, proof).await?,
+                Tell::Lack { start, count, why } => self.lack(start, count, why)?,
+                other => self.aside(other)?,
+            }
+        }
+    }
+
+    async fn want_more(&mut self) -> io::Result<()> {
+        let mut wants = Vec::new();
+        while self.coming.len() < AHEAD {
+            let Some(range) = self.job.next_want(self.source) else { break };
+            let count = (range.end - range.start) as u32;
+            wants.extend(wire::encode(&Ask::Want { start: range.start, count }));
+            self.coming.push_back(range);
+        }
+        if !wants.is_empty() {
+            self.stream.write_all(&wants).await?;
+            self.stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// A frame that answers no want.
+    fn aside(&mut self, frame: Tell) -> Result<(), Trouble> {
+        match frame {
+            Tell::Have(have) => {
+                let groups = self.job.layout.groups();
+                let have = RangeSet::decode(&have, groups, limits::MAX_RUNS);
+                self.job.offered(self.source, &have.map_err(|_| nonsense())?);
+                Ok(())
+            }
+            Tell::Providers(records) => {
+                self.job.heard_of(records);
+                Ok(())
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// The next segment that is to come; what is told must be it.
+    fn expected(&self, start: u64, count: u32) -> Result<Segment, Trouble> {
+        let range = self.coming.front().cloned().ok_or_else(nonsense)?;
+        let segment = self.job.layout.segments(range).next().ok_or_else(nonsense)?;
+        let told = start..start.saturating_add(u64::from(count));
+        if segment.line == told { Ok(segment) } else { Err(nonsense()) }
+    }
+
+    fn over_with(&mut self, line: &Range<u64>) {
+        if let Some(coming) = self.coming.front_mut() {
+            coming.start = line.end;
+            if coming.start >= coming.end {
+                self.coming.pop_front();
+            }
+        }
+    }
+
+    fn lack(&mut self, start: u64, count: u32, why: Why) -> Result<(), Trouble> {
+        let segment = self.expected(start, count)?;
+        self.over_with(&segment.line);
+        self.job.lacks(self.source, &segment, why);
+        Ok(())
+    }
+
+    async fn segment(&mut self, start: u64, count: u32, proof: u32) -> Result<(), Trouble> {
+        let segment = self.expected(start, count)?;
+        let job = self.job.clone();
+        let of = job.layout.file_groups(segment.file);
+        let nodes: u64 = tree::proof_nodes(of, &segment.groups).iter().map(|run| run.end - run.start).sum();
+        if u64::from(proof) != nodes * NODE {
+            return Err(nonsense());
+        }
+        self.proof.resize(proof as usize, 0);
+        self.read_exact(Into::Proof).await?;
+        let root = job.manifest.entries()[segment.file].root;
+        let hashes = tree::check_proof(&root, of, &segment.groups, &self.proof).map_err(|_| Trouble::Lied)?;
+        let wanted = job.is_wanted(&segment.line);
+        let mut whole = Vec::new();
+        let mut hashes = hashes.iter();
+        let mut group = segment.groups.start;
+        let mut sound = true;
+        let mut bytes = job.layout.bytes(segment.file, &segment.groups);
+        job.count(bytes.end - bytes.start);
+        while bytes.start < bytes.end {
+            let len = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
+            self.read_exact(Into::Buffer(len)).await?;
+            for data in self.buffer[..len].chunks(GROUP as usize) {
+                let right = || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
+                sound = sound && (!wanted || right());
+                group += 1;
+            }
+            if sound && wanted {
+                match &job.sink {
+                    Sink::Disk(_) => self.write(segment.file, bytes.start, len)?,
+                    Sink::InOrder(_) => whole.extend_from_slice(&self.buffer[..len]),
+                }
+            }
+            bytes.start += len as u64;
+        }
+        let mut mark = [0];
+        self.stream.read_exact(&mut mark).await.map_err(Trouble::Theirs)?;
+        self.over_with(&segment.line);
+        match (sound, mark[0]) {
+            (true, SOUND | CHANGED) if !wanted => job.came_twice(self.source, &segment),
+            (true, SOUND | CHANGED) => self.keep(&segment, whole).await?,
+            (false, CHANGED) => job.lacks(self.source, &segment, Why::Changed),
+            (false, SOUND) => return Err(Trouble::Lied),
+            _ => return Err(nonsense()),
+        }
+        Ok(())
+    }
+
+    /// Hands on a verified segment.
+    async fn keep(&mut self, segment: &Segment, whole: Vec<u8>) -> Result<(), Trouble> {
+        let job = self.job.clone();
+        match &job.sink {
+            Sink::Disk(disk) => {
+                if disk.keep(segment, &self.proof).map_err(Trouble::Ours)? {
+                    job.checkpoint_due();
+                }
+            }
+            Sink::InOrder(out) => out.put(segment, Bytes::from(whole)).await.map_err(Trouble::Ours)?,
+        }
+        job.arrived(self.source, segment);
+        if segment.groups.end - segment.groups.start < SEGMENT {
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, file: usize, at: u64, len: usize) -> Result<(), Trouble> {
+        let Sink::Disk(disk) = &self.job.sink else { return Ok(()) };
+        if self.open.as_ref().is_none_or(|(index, _)| *index != file) {
+            self.open = Some((file, disk.open(file).map_err(Trouble::Ours)?));
+        }
+        match &self.open {
+            Some((_, open)) => open.write_all_at(&self.buffer[..len], at).map_err(Trouble::Ours),
+            None => Ok(()),
+        }
+    }
+
+    async fn read_exact(&mut self, into: Into) -> Result<(), Trouble> {
+        let into = match into {
+            Into::Proof => &mut self.proof[..],
+            Into::Buffer(len) => &mut self.buffer[..len],
+        };
+        let read = tokio::time::timeout(limits::STREAM_SILENCE, self.stream.read_exact(into));
+        match read.await {
+            Ok(read) => read.map(drop).map_err(Trouble::Theirs),
+            Err(silent) => Err(Trouble::Theirs(silent.into())),
+        }
+    }
+}
+
+enum Into {
+    Proof,
+    Buffer(usize),
+}
+
+fn nonsense() -> Trouble {
+    Trouble::Theirs(wire::malformed("what does not belong here"))
+}
+
+fn ended() -> Trouble {
+    Trouble::Theirs(io::Error::new(io::ErrorKind::UnexpectedEof, "the provider ended the stream"))
+}

@@ -1,0 +1,114 @@
+//! Beginning a fetch, or going on with one: the transfer's directory, its journal and its staging directory.
+//!
+//! What the journal is sure of was synced before it said so. What it noted after its last checkpoint is all there
+//! after `kill -9`, but perhaps not after a power loss, so it is verified again here: the pack proves the hashes,
+//! the hashes prove the data. What does not hold is fetched again.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::FetchError;
+use crate::journal::Journal;
+use crate::layout::{Layout, Segment};
+use crate::manifest::Manifest;
+use crate::ranges::RangeSet;
+use crate::staging::Staging;
+use crate::transfers::{Directory, Record};
+use crate::tree::{self, GROUP, NODE};
+
+/// What a fetch begins with.
+pub(super) struct Ready {
+    pub(super) staging: Staging,
+    pub(super) pack: Arc<File>,
+    pub(super) journal: Journal,
+    /// What has arrived in earlier runs.
+    pub(super) have: RangeSet,
+}
+
+/// Goes on with the transfer, or begins it when there is nothing to go on with.
+pub(super) fn ready(
+    directory: &Directory,
+    record: &Record,
+    manifest_bytes: &[u8],
+    manifest: &Manifest,
+    layout: &Layout,
+) -> Result<Ready, FetchError> {
+    if directory.exists() {
+        if let Some(ready) = go_on(directory, record, manifest, layout)? {
+            return Ok(ready);
+        }
+        directory.remove()?;
+    }
+    let staging = Staging::create(&record.dir, &directory.id)?;
+    directory.create(record, manifest_bytes)?;
+    let pack = Arc::new(directory.pack()?);
+    let journal = Journal::create(&directory.journal(), *manifest.id().as_bytes(), layout.groups())?;
+    Ok(Ready { staging, pack, journal, have: RangeSet::new() })
+}
+
+/// `None`: what is there is of no use.
+fn go_on(
+    directory: &Directory,
+    record: &Record,
+    manifest: &Manifest,
+    layout: &Layout,
+) -> Result<Option<Ready>, FetchError> {
+    let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(None) };
+    let Ok((mut journal, found)) = Journal::open(&directory.journal()) else { return Ok(None) };
+    if found.root != *manifest.id().as_bytes() || found.groups != layout.groups() {
+        return Ok(None);
+    }
+    let pack = directory.pack()?;
+    let mut have = found.sure;
+    let mut buffer = vec![0; GROUP as usize];
+    let mut open: Option<(usize, File)> = None;
+    for range in found.unsure.iter() {
+        for segment in layout.segments(range) {
+            if open.as_ref().is_none_or(|(file, _)| *file != segment.file) {
+                open = Some((segment.file, staging.file(&manifest.entries()[segment.file].path)?));
+            }
+            let root = manifest.entries()[segment.file].root;
+            if let Some((_, file)) = &open
+                && holds(layout, &root, &pack, file, &segment, &mut buffer)
+            {
+                journal.append(segment.line.clone())?;
+                have.insert(segment.line);
+            }
+        }
+    }
+    Ok(Some(Ready { staging, pack: Arc::new(pack), journal, have }))
+}
+
+/// Whether the bytes of a segment are there and right.
+fn holds(
+    layout: &Layout,
+    root: &[u8; 32],
+    pack: &File,
+    file: &File,
+    segment: &Segment,
+    buffer: &mut [u8],
+) -> bool {
+    let mut check = || -> io::Result<bool> {
+        let of = layout.file_groups(segment.file);
+        let mut proof = Vec::new();
+        for run in tree::proof_nodes(of, &segment.groups) {
+            let at = proof.len();
+            proof.resize(at + ((run.end - run.start) * NODE) as usize, 0);
+            pack.read_exact_at(&mut proof[at..], layout.outboard(segment.file) + run.start * NODE)?;
+        }
+        let Ok(hashes) = tree::check_proof(root, of, &segment.groups, &proof) else { return Ok(false) };
+        for (group, hash) in segment.groups.clone().zip(hashes) {
+            let bytes = layout.bytes(segment.file, &(group..group + 1));
+            let data = &mut buffer[..(bytes.end - bytes.start) as usize];
+            file.read_exact_at(data, bytes.start)?;
+            if tree::group_hash(group, of, data) != hash {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    // What cannot be read is not there.
+    check().unwrap_or(false)
+}

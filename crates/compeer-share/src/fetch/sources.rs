@@ -1,0 +1,249 @@
+//! Who is fetched from: finding providers, greeting them, running their lanes, and trying again those who
+//! vanish.
+//!
+//! Each provider has a task. It opens a stream; when much is left, a second one, since one stream does not fill
+//! two cores. A provider that breaks off is called again with growing pauses as long as the fetch lasts; one that
+//! lied is not. Providers come from the ticket, and from records that providers tell of each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use compeer::{PeerAddr, PeerId, ShareTicket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::job::{Job, State, failed};
+use super::lane::{End, Lane};
+use super::opened::{NoWelcome, Opened};
+use super::{FetchError, FetchEvent};
+use crate::limits;
+use crate::plan::Source;
+use crate::tree::GROUP;
+
+/// Streams with one provider. Two use both cores of a small machine; the framework permits eight.
+const LANES: usize = 2;
+/// Less than this, and a second stream is not worth its handshake.
+const SECOND_LANE: u64 = 4 * 1024 * 1024;
+/// Pauses between two calls of one provider.
+const AGAIN_FIRST: Duration = Duration::from_millis(250);
+const AGAIN_MOST: Duration = Duration::from_secs(10);
+
+/// How a provider's task ended.
+enum Left {
+    /// All is here: the lane by which to say so.
+    Done(PeerId, Option<Box<Lane>>),
+    /// Not to be called again.
+    Never,
+    /// Call it again.
+    Again(PeerAddr, String),
+}
+
+/// Runs a fetch until every group has arrived, or it cannot. Gives the lanes that are still open.
+pub(super) async fn run(
+    job: &Arc<Job>,
+    ticket: &ShareTicket,
+    first: Vec<Opened>,
+    mut records: mpsc::Receiver<Vec<Vec<u8>>>,
+) -> Result<Vec<Lane>, FetchError> {
+    let mut tasks = JoinSet::new();
+    let mut next: Source = 0;
+    // Known providers, and how long to wait before each is called again.
+    let mut known: BTreeMap<PeerId, Duration> = BTreeMap::new();
+    let mut start = |tasks: &mut JoinSet<Left>, at: PeerAddr, opened: Option<Opened>, after: Duration| {
+        let source = next;
+        next += 1;
+        tasks.spawn(provider(job.clone(), ticket.clone(), source, at, opened, after));
+    };
+    for opened in first {
+        known.insert(opened.peer, AGAIN_FIRST);
+        let at = ticket.peers.iter().find(|at| at.id == opened.peer).cloned();
+        job.heard_of(opened.records.clone());
+        start(&mut tasks, at.unwrap_or_else(|| opened.peer.into()), Some(opened), Duration::ZERO);
+    }
+    for at in &ticket.peers {
+        if at.id != job.shares.peer.id() && !known.contains_key(&at.id) {
+            known.insert(at.id, AGAIN_FIRST);
+            start(&mut tasks, at.clone(), None, Duration::ZERO);
+        }
+    }
+    let mut state = job.state.subscribe();
+    let mut lanes = Vec::new();
+    let mut why = String::new();
+    let mut patience = Patience::new(job);
+    loop {
+        tokio::select! {
+            biased;
+            over = state.wait_for(|state| !matches!(state, State::Running)) => {
+                let over = over.map(|state| state.clone()).unwrap_or(State::Arrived);
+                if let State::Failed(error) = over {
+                    return Err((*error).clone());
+                }
+                break;
+            }
+            Some(told) = records.recv() => {
+                for at in job.shares.providers(told, ticket) {
+                    if at.id != job.shares.peer.id()
+                        && !known.contains_key(&at.id)
+                        && known.len() < limits::MAX_SOURCES
+                    {
+                        known.insert(at.id, AGAIN_FIRST);
+                        start(&mut tasks, at, None, Duration::ZERO);
+                    }
+                }
+            }
+            Some(left) = tasks.join_next() => match left {
+                Ok(Left::Done(_, lane)) => lanes.extend(lane.map(|lane| *lane)),
+                Ok(Left::Again(at, reason)) => {
+                    why = reason;
+                    let pause = known.entry(at.id).or_insert(AGAIN_FIRST);
+                    let after = *pause;
+                    *pause = (*pause * 2).min(AGAIN_MOST);
+                    start(&mut tasks, at, None, after);
+                }
+                Ok(Left::Never) => {}
+                Err(panic) => return Err(FetchError::Disk(panic.to_string())),
+            },
+            () = patience.over(job) => {
+                return Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why });
+            }
+        }
+        if tasks.is_empty() && !job.is_over() {
+            return Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why });
+        }
+    }
+    while let Some(left) = tasks.join_next().await {
+        if let Ok(Left::Done(_, lane)) = left {
+            lanes.extend(lane.map(|lane| *lane));
+        }
+    }
+    Ok(lanes)
+}
+
+/// How long nothing may arrive.
+struct Patience {
+    seen: u64,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(job: &Job) -> Self {
+        Patience { seen: job.received.load(Ordering::Relaxed), until: Instant::now() + limits::PATIENCE }
+    }
+
+    /// Ready when nothing has arrived for [`limits::PATIENCE`].
+    async fn over(&mut self, job: &Job) {
+        loop {
+            tokio::time::sleep_until(self.until).await;
+            let now = job.received.load(Ordering::Relaxed);
+            if now == self.seen {
+                return;
+            }
+            *self = Patience::new(job);
+        }
+    }
+}
+
+/// One provider: waits, greets, runs its lanes.
+async fn provider(
+    job: Arc<Job>,
+    ticket: ShareTicket,
+    source: Source,
+    at: PeerAddr,
+    opened: Option<Opened>,
+    after: Duration,
+) -> Left {
+    let peer = at.id;
+    let mut state = job.state.subscribe();
+    let over = async {
+        let _ = state.wait_for(|state| !matches!(state, State::Running)).await;
+    };
+    let greet = async {
+        match opened {
+            Some(opened) => Ok(opened),
+            None => {
+                tokio::time::sleep(after).await;
+                Opened::open(&job.shares.peer, at.clone(), &ticket, job.shares.own_record(&ticket), false).await
+            }
+        }
+    };
+    let opened = tokio::select! {
+        biased;
+        () = over => return Left::Done(peer, None),
+        opened = greet => opened,
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(NoWelcome::Unknown) => {
+            job.tell(FetchEvent::Refused { peer });
+            return Left::Never;
+        }
+        Err(why) => return Left::Again(at, why.words()),
+    };
+    let Some(have) = opened.has(job.layout.groups()) else { return Left::Never };
+    job.add(source, peer, &have);
+    job.heard_of(opened.records.clone());
+    job.tell(FetchEvent::Source { peer });
+    let stop = watch::Sender::new(false);
+    let mut lanes = JoinSet::new();
+    lanes.spawn(on_thread(Lane::new(job.clone(), source, opened.stream, stop.subscribe())));
+    if job.missing().len() * GROUP > SECOND_LANE {
+        for _ in 1..LANES {
+            let (job, ticket, at, stop) = (job.clone(), ticket.clone(), at.clone(), stop.subscribe());
+            lanes.spawn(async move {
+                match Opened::open(&job.shares.peer, at, &ticket, Vec::new(), false).await {
+                    Ok(more) => on_thread(Lane::new(job, source, more.stream, stop)).await,
+                    // One will do.
+                    Err(_) => Ok(None),
+                }
+            });
+        }
+    }
+    let mut done = None;
+    let mut left = None;
+    while let Some(ended) = lanes.join_next().await {
+        match ended.unwrap_or(Ok(None)) {
+            Ok(lane) => done = done.or(lane),
+            Err(End::Lied) => {
+                job.tell(FetchEvent::Liar { peer });
+                left = Some(Left::Never);
+            }
+            Err(End::Gone(why)) => {
+                left = left.or(Some(Left::Again(at.clone(), why)));
+            }
+            Err(End::Failed(error)) => job.fail(failed(error)),
+            Err(End::Done(_)) => {}
+        }
+        if left.is_some() {
+            job.gone(source);
+            // The others end too: with one that lied nothing more is fetched, and one that is gone is gone.
+            stop.send_replace(true);
+        }
+    }
+    match left {
+        Some(left) if !job.is_over() => {
+            // What a lane asked for in its last moments.
+            job.gone(source);
+            if let Left::Again(_, why) = &left {
+                job.tell(FetchEvent::Lost { peer, why: why.clone() });
+            }
+            left
+        }
+        _ => Left::Done(peer, done),
+    }
+}
+
+type Ended = Result<Option<Box<Lane>>, End>;
+
+/// Runs a lane on a thread of its own.
+async fn on_thread(lane: Lane) -> Ended {
+    let runtime = tokio::runtime::Handle::current();
+    let ended = tokio::task::spawn_blocking(move || runtime.block_on(lane.run())).await;
+    match ended {
+        Ok(End::Done(lane)) => Ok(Some(lane)),
+        Ok(end) => Err(end),
+        Err(_) => Err(End::Gone("it ended in a panic".into())),
+    }
+}

@@ -1,0 +1,225 @@
+//! What can be served: the content of one share, where its files lie, and who may have it.
+//!
+//! A holding is complete (a share of ours) or grows (a fetch under way, which serves what has arrived). The
+//! files stay where they are; before and after each segment their state is compared with that of when they
+//! were hashed. Several holdings may have the same content under different secrets.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use compeer::PeerId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, watch};
+
+use crate::ContentId;
+use crate::hash::Stamp;
+use crate::layout::Layout;
+use crate::manifest::Manifest;
+use crate::pace::Pace;
+use crate::ranges::RangeSet;
+use crate::staging::Staging;
+use crate::wire::{self, Why};
+
+/// Who may have a share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Whoever holds its ticket.
+    #[default]
+    Ticket,
+    /// These peers, if they hold its ticket.
+    Only(Vec<PeerId>),
+    /// Everybody; it can be found.
+    Public,
+}
+
+/// Something that happened to a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShareEvent {
+    /// A peer begins to fetch.
+    Started {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer has everything, whole and in its place.
+    Finished {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer stopped fetching without having said that it is done; it may come back.
+    Left {
+        /// Who.
+        peer: PeerId,
+        /// Bytes it got from here, on the stream that ended.
+        bytes: u64,
+    },
+    /// A file is not what it was when it was shared; it is no longer given away.
+    Changed {
+        /// Which, as in the manifest.
+        path: String,
+    },
+}
+
+/// Events that wait for a reader that does not read; older ones are dropped.
+const EVENTS: usize = 256;
+
+/// Where the files are.
+pub(crate) enum Files {
+    /// In place, each with its state when it was hashed, in the order of the manifest.
+    InPlace(Vec<(PathBuf, Stamp)>),
+    /// On their way; by their names in the manifest.
+    Staged(Arc<Staging>),
+}
+
+/// See the module.
+pub(crate) struct Holding {
+    pub(crate) content: ContentId,
+    pub(crate) secret: [u8; 16],
+    pub(crate) access: Access,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) manifest_bytes: Bytes,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) pack: Arc<File>,
+    pub(crate) files: RwLock<Files>,
+    /// `None`: everything.
+    pub(crate) have: watch::Sender<Option<RangeSet>>,
+    pub(crate) pace: Option<Arc<Pace>>,
+    pub(crate) events: broadcast::Sender<ShareEvent>,
+    pub(crate) stopped: watch::Sender<bool>,
+}
+
+/// A file that is being served.
+pub(crate) struct Open {
+    pub(crate) file: File,
+    stamp: Option<Stamp>,
+}
+
+impl Open {
+    /// Whether it is still what it was.
+    pub(crate) fn unchanged(&self) -> bool {
+        self.stamp.is_none_or(|stamp| Stamp::of(&self.file).is_ok_and(|now| now == stamp))
+    }
+}
+
+impl Holding {
+    pub(crate) fn new(
+        content: ContentId,
+        secret: [u8; 16],
+        access: Access,
+        manifest: (Arc<Manifest>, Bytes),
+        pack: Arc<File>,
+        files: Files,
+        have: Option<RangeSet>,
+        pace: Option<Arc<Pace>>,
+    ) -> Self {
+        let (manifest, manifest_bytes) = manifest;
+        let layout = Arc::new(Layout::new(manifest.entries().iter().map(|entry| entry.size)));
+        Holding {
+            content,
+            secret,
+            access,
+            manifest,
+            manifest_bytes,
+            layout,
+            pack,
+            files: RwLock::new(files),
+            have: watch::Sender::new(have),
+            pace,
+            events: broadcast::Sender::new(EVENTS),
+            stopped: watch::Sender::new(false),
+        }
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, event: ShareEvent) {
+        // Nobody may.
+        let _ = self.events.send(event);
+    }
+
+    /// Opens a file of the share for reading.
+    ///
+    /// # Errors
+    /// It is not what it was, or cannot be read.
+    pub(crate) fn open(&self, index: usize) -> Result<Open, Why> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        match &*files {
+            Files::InPlace(files) => {
+                let (path, stamp) = &files[index];
+                let file = File::open(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Why::Changed,
+                    _ => Why::Unreadable,
+                })?;
+                let open = Open { file, stamp: Some(*stamp) };
+                open.unchanged().then_some(open).ok_or(Why::Changed)
+            }
+            Files::Staged(staging) => {
+                let path = &self.manifest.entries()[index].path;
+                let file = staging.file(path).map_err(|_| Why::Unreadable)?;
+                Ok(Open { file, stamp: None })
+            }
+        }
+    }
+
+    /// Whether `peer` may have it, given what it proved with. Takes as long for the wrong proof as for the right one.
+    fn admits(&self, peer: PeerId, proof: &blake3::Hash, binding: &[u8; 32]) -> bool {
+        let right = wire::proof(&self.secret, self.content.as_bytes(), binding, peer.as_bytes());
+        let proven = right == *proof; // in constant time: blake3::Hash
+        match &self.access {
+            Access::Ticket => proven,
+            Access::Only(peers) => proven && peers.contains(&peer),
+            Access::Public => true,
+        }
+    }
+}
+
+/// All holdings of a peer.
+#[derive(Default)]
+pub(crate) struct Holdings(Mutex<BTreeMap<ContentId, Vec<Arc<Holding>>>>);
+
+impl Holdings {
+    pub(crate) fn add(&self, holding: Arc<Holding>) {
+        self.lock().entry(holding.content).or_default().push(holding);
+    }
+
+    pub(crate) fn remove(&self, holding: &Arc<Holding>) {
+        let mut all = self.lock();
+        if let Some(same) = all.get_mut(&holding.content) {
+            same.retain(|other| !Arc::ptr_eq(other, holding));
+            if same.is_empty() {
+                all.remove(&holding.content);
+            }
+        }
+        holding.stopped.send_replace(true);
+    }
+
+    /// A holding that this peer may have. Whether there is none or it is not for this peer cannot be told from
+    /// outside, not even by the time it takes: without a holding, a proof is computed all the same.
+    pub(crate) fn find(
+        &self,
+        content: ContentId,
+        peer: PeerId,
+        proof: &[u8; 32],
+        binding: &[u8; 32],
+    ) -> Option<Arc<Holding>> {
+        let same = self.lock().get(&content).cloned().unwrap_or_default();
+        let proof = blake3::Hash::from_bytes(*proof);
+        if same.is_empty() {
+            let nothing = wire::proof(&[0; 16], content.as_bytes(), binding, peer.as_bytes());
+            std::hint::black_box(nothing == proof);
+        }
+        // Those that are complete first.
+        let mut fitting: Vec<_> =
+            same.into_iter().filter(|holding| holding.admits(peer, &proof, binding)).collect();
+        fitting.sort_by_key(|holding| holding.have.borrow().is_some());
+        fitting.into_iter().next()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContentId, Vec<Arc<Holding>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

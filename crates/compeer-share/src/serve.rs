@@ -1,0 +1,289 @@
+//! Serving: the provider's side of a `compeer/share` stream.
+//!
+//! Each stream has a thread of its own, since it waits for disks; it reads what is asked, then file and outboard
+//! in positioned reads, and writes. Nothing is hashed here: proofs are copied from the pack. A fetcher that
+//! asks for much in advance waits in the socket, not in our memory.
+
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use compeer::{PeerId, Stream};
+use futures_util::FutureExt;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+
+use crate::ContentId;
+use crate::holding::{Holding, Open, ShareEvent};
+use crate::layout::Segment;
+use crate::limits;
+use crate::pace::Turn;
+use crate::ranges::RangeSet;
+use crate::shares::Inner;
+use crate::tree::{self, NODE};
+use crate::wire::{self, Ask, CHANGED, Frames, SOUND, Tell, Why};
+
+/// Bytes gathered before they are written: what one write of TLS takes. Measured: bench/README.md.
+const CHUNK: usize = 64 * 1024;
+
+/// Serves one stream to its end.
+pub(crate) async fn serve(shares: Arc<Inner>, stream: Stream) {
+    let peer = stream.peer_id();
+    if let Err(error) = admit(&shares, stream).await {
+        tracing::debug!(%peer, %error, "a fetcher left");
+    }
+}
+
+async fn admit(shares: &Arc<Inner>, mut stream: Stream) -> io::Result<()> {
+    let (peer, binding) = (stream.peer_id(), stream.channel_binding());
+    let mut frames = Frames::default();
+    let first = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut stream));
+    let Some(Ask::Hello { content, proof, record, .. }) = first.await?? else {
+        return Err(wire::malformed("no hello"));
+    };
+    let content = ContentId::from_bytes(content);
+    let Some(holding) = shares.holdings.find(content, peer, &proof, &binding) else {
+        return refuse(stream, &Tell::Unknown).await;
+    };
+    let Ok(_place) = shares.places.try_acquire() else {
+        return refuse(stream, &Tell::Busy).await;
+    };
+    shares.met(content, peer, &record);
+    let mut server = Server {
+        peer,
+        turn: holding.pace.as_ref().map(|pace| pace.turn(peer)),
+        have: holding.have.subscribe(),
+        stopped: holding.stopped.subscribe(),
+        shares: shares.clone(),
+        out: vec![0; CHUNK + 2 * HEAD].into_boxed_slice(),
+        filled: 0,
+        open: None,
+        sent: 0,
+        told: 0,
+        holding,
+        stream,
+        frames,
+    };
+    server.holding.tell(ShareEvent::Started { peer });
+    let ended = server.run().await;
+    match ended {
+        Ok(true) => server.holding.tell(ShareEvent::Finished { peer }),
+        _ => server.holding.tell(ShareEvent::Left { peer, bytes: server.sent }),
+    }
+    ended.map(drop)
+}
+
+async fn refuse(mut stream: Stream, why: &Tell) -> io::Result<()> {
+    stream.write_all(&wire::encode(why)).await?;
+    stream.shutdown().await
+}
+
+/// More than a segment's header and proof take: 63 nodes of the segment and 50 above it.
+const HEAD: usize = 8 * 1024;
+
+struct Server {
+    shares: Arc<Inner>,
+    holding: Arc<Holding>,
+    peer: PeerId,
+    stream: Stream,
+    turn: Option<Turn>,
+    have: watch::Receiver<Option<RangeSet>>,
+    stopped: watch::Receiver<bool>,
+    frames: Frames,
+    /// Bytes to be written, gathered.
+    out: Box<[u8]>,
+    filled: usize,
+    /// The file that was read last.
+    open: Option<(usize, Open)>,
+    /// Bytes of content sent.
+    sent: u64,
+    /// How many groups the fetcher was last told of.
+    told: u64,
+}
+
+impl Server {
+    /// Answers until the other side ends; whether it said that it has everything.
+    async fn run(&mut self) -> io::Result<bool> {
+        self.welcome().await?;
+        loop {
+            let Some(ask) = self.next().await? else { return Ok(false) };
+            match ask {
+                Ask::Manifest => {
+                    self.put_frame(&Tell::Manifest).await?;
+                    let manifest = self.holding.manifest_bytes.clone();
+                    self.flush().await?;
+                    self.stream.write_all(&manifest).await?;
+                }
+                Ask::Want { start, count } => {
+                    let range = wire::range(start, count, self.holding.layout.groups())?;
+                    self.answer(range).await?;
+                }
+                Ask::Finished => return Ok(true),
+                Ask::Hello { .. } => return Err(wire::malformed("hello twice")),
+            }
+        }
+    }
+
+    async fn welcome(&mut self) -> io::Result<()> {
+        let have = self.have.borrow_and_update().as_ref().map(|have| (have.len(), have.encode()));
+        let (told, have) = have.unwrap_or_default();
+        self.told = told;
+        let manifest = self.holding.manifest_bytes.len() as u32;
+        let records = self.shares.records(self.holding.content, self.peer);
+        self.put_frame(&Tell::Welcome { manifest, have, records, ext: Vec::new() }).await
+    }
+
+    /// The next frame of the fetcher; tells it meanwhile of what has come to be here.
+    async fn next(&mut self) -> io::Result<Option<Ask>> {
+        loop {
+            // What was asked already is answered in the same write.
+            if let Some(ask) = self.frames.next(&mut self.stream).now_or_never() {
+                return ask;
+            }
+            self.flush().await?;
+            let news = async {
+                loop {
+                    // Ends with the holding; it is ours.
+                    let _ = self.have.changed().await;
+                    if self.have.borrow().as_ref().is_none_or(|have| have.len() > self.told) {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                ask = self.frames.next(&mut self.stream) => return ask,
+                _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(None),
+                () = news => {
+                    let have = self.have.borrow_and_update().clone();
+                    let everything = RangeSet::from_range(0..self.holding.layout.groups());
+                    let have = have.unwrap_or(everything);
+                    self.told = have.len();
+                    self.put_frame(&Tell::Have(have.encode())).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends what is wanted, or says what is lacking.
+    async fn answer(&mut self, range: Range<u64>) -> io::Result<()> {
+        let holding = self.holding.clone();
+        for segment in holding.layout.segments(range) {
+            let here = self.have.borrow().as_ref().is_none_or(|have| have.contains_range(&segment.line));
+            let why = match here {
+                _ if *self.stopped.borrow() => Err(Why::Stopped),
+                false => Err(Why::Missing),
+                true => self.opened(segment.file).map(drop),
+            };
+            match why {
+                Ok(()) => self.segment(&segment).await?,
+                Err(why) => {
+                    let count = (segment.line.end - segment.line.start) as u32;
+                    self.put_frame(&Tell::Lack { start: segment.line.start, count, why }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the file is open and unchanged.
+    fn opened(&mut self, file: usize) -> Result<&Open, Why> {
+        if self.open.as_ref().is_none_or(|(index, open)| *index != file || !open.unchanged()) {
+            self.open = None;
+            let open = self.holding.open(file).inspect_err(|why| {
+                if *why == Why::Changed {
+                    let path = self.holding.manifest.entries()[file].path.clone();
+                    self.holding.tell(ShareEvent::Changed { path });
+                }
+            })?;
+            self.open = Some((file, open));
+        }
+        match &self.open {
+            Some((_, open)) => Ok(open),
+            None => Err(Why::Unreadable),
+        }
+    }
+
+    async fn segment(&mut self, segment: &Segment) -> io::Result<()> {
+        let holding = self.holding.clone();
+        let of = holding.layout.file_groups(segment.file);
+        let nodes = tree::proof_nodes(of, &segment.groups);
+        let proof: u64 = nodes.iter().map(|run| (run.end - run.start) * NODE).sum();
+        let (start, count) = (segment.line.start, (segment.line.end - segment.line.start) as u32);
+        let head = wire::encode(&Tell::Segment { start, count, proof: proof as u32 });
+        self.room(head.len() + proof as usize).await?;
+        self.put(&head);
+        let outboard = holding.layout.outboard(segment.file);
+        for run in nodes {
+            let at = self.filled;
+            self.filled += ((run.end - run.start) * NODE) as usize;
+            holding.pack.read_exact_at(&mut self.out[at..self.filled], outboard + run.start * NODE)?;
+        }
+        let mut bytes = holding.layout.bytes(segment.file, &segment.groups);
+        while bytes.start < bytes.end {
+            let want = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
+            if let Some(turn) = &self.turn {
+                turn.wait(want).await;
+            }
+            self.room(want).await?;
+            let into = self.filled..self.filled + want;
+            let Some((_, open)) = &self.open else { return Err(io::ErrorKind::NotFound.into()) };
+            // Cut short or unreadable by now: the mark behind the segment says so.
+            if open.file.read_exact_at(&mut self.out[into], bytes.start).is_err() {
+                self.out[self.filled..self.filled + want].fill(0);
+            }
+            self.filled += want;
+            bytes.start += want as u64;
+            self.sent += want as u64;
+        }
+        let sound = self.open.as_ref().is_some_and(|(_, open)| open.unchanged());
+        self.room(1).await?;
+        self.put(&[if sound { SOUND } else { CHANGED }]);
+        if segment.groups.end == of {
+            // Small files come one after the other; none is asked for twice.
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    async fn put_frame(&mut self, frame: &Tell) -> io::Result<()> {
+        let bytes = wire::encode(frame);
+        if bytes.len() > self.out.len() {
+            self.flush().await?;
+            return self.stream.write_all(&bytes).await;
+        }
+        self.room(bytes.len()).await?;
+        self.put(&bytes);
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.out[self.filled..][..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// Makes room for so many bytes, at most [`CHUNK`] and a header.
+    async fn room(&mut self, bytes: usize) -> io::Result<()> {
+        if self.filled + bytes > self.out.len() {
+            self.write_out().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_out(&mut self) -> io::Result<()> {
+        let filled = std::mem::take(&mut self.filled);
+        let writing = self.stream.write_all(&self.out[..filled]);
+        match tokio::time::timeout(limits::STREAM_SILENCE, writing).await {
+            Ok(written) => written,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the fetcher reads nothing")),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.filled > 0 {
+            self.write_out().await?;
+        }
+        self.stream.flush().await
+    }
+}

@@ -1,0 +1,379 @@
+//! `Shares`: file sharing on a peer; what a program holds.
+//!
+//! [`Shares::attach`] registers the stream handler; from then on the peer serves what is offered, and fetches what
+//! a ticket names. What is kept lies in the [`Store`]. Several programs' worth of shares need several peers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use compeer::{Identity, Peer, PeerAddr, PeerId, ShareTicket, Stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, broadcast};
+
+use crate::ContentId;
+use crate::fetch::{FetchError, Look};
+use crate::hash::{self, HashError, Progress};
+use crate::holding::{Access, Files, Holding, Holdings, ShareEvent};
+use crate::limits;
+use crate::manifest::{Entry, Manifest, ManifestError};
+use crate::pace::Pace;
+use crate::serve;
+use crate::store::{Kept, Store, StoreError};
+use crate::transfers::Directory;
+use crate::walk::{self, WalkError};
+use crate::wire;
+
+/// Names a share while it lasts.
+pub type ShareId = u64;
+
+/// What is to be shared, and with whom.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Patterns of what to leave out.
+    pub exclude: Vec<String>,
+    /// What to call it. Default: after the paths.
+    pub name: Option<String>,
+    /// Who may have it.
+    pub access: Access,
+    /// Keep it over restarts, until it is stopped.
+    pub keep: bool,
+    /// Bytes a second, over all who fetch it; `None`: as fast as it goes.
+    pub limit: Option<u64>,
+}
+
+/// A share that others can fetch now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareInfo {
+    /// Its number here.
+    pub id: ShareId,
+    /// The id of its content.
+    pub content: ContentId,
+    /// What it is called.
+    pub name: String,
+    /// How many files it has.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Who may have it.
+    pub access: Access,
+    /// Whether it is kept over restarts.
+    pub kept: bool,
+    /// Whoever has this can fetch it: a secret, unless it is public.
+    pub ticket: String,
+    /// What was left out, and why; only told when it is offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+/// Why something cannot be shared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// What is to be shared cannot be found or read.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// A file cannot be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The files make no manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The home.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing to share.
+    #[error("there is no file in what is to be shared")]
+    Empty,
+    /// A defect.
+    #[error("sharing ended in a panic, which is a defect: {0}")]
+    Panicked(String),
+}
+
+/// An interrupted or running transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferInfo {
+    /// Its id.
+    pub id: String,
+    /// What is fetched. Escape it when shown.
+    pub title: String,
+    /// Where to.
+    pub dir: PathBuf,
+    /// Bytes that were selected.
+    pub bytes: u64,
+    /// Bytes that are here, as far as the journal says.
+    pub done: u64,
+    /// Whether it runs in this process now.
+    pub running: bool,
+}
+
+struct Active {
+    info: ShareInfo,
+    holding: Arc<Holding>,
+    /// Its number in the database.
+    kept: Option<u64>,
+}
+
+/// What all parts share.
+pub(crate) struct Inner {
+    pub(crate) peer: Peer,
+    pub(crate) identity: Identity,
+    pub(crate) store: Store,
+    pub(crate) holdings: Holdings,
+    /// Streams that are served.
+    pub(crate) places: Semaphore,
+    active: Mutex<BTreeMap<ShareId, Active>>,
+    next: AtomicU64,
+}
+
+/// File sharing on a peer. Clones are the same.
+#[derive(Clone)]
+pub struct Shares(Arc<Inner>);
+
+impl Shares {
+    /// Begins to share on this peer. `identity` is the peer's own; it signs that this peer has something.
+    pub fn attach(peer: &Peer, identity: Identity, store: Store) -> Shares {
+        let inner = Arc::new(Inner {
+            peer: peer.clone(),
+            identity,
+            store,
+            holdings: Holdings::default(),
+            places: Semaphore::new(limits::MAX_SERVED),
+            active: Mutex::default(),
+            next: AtomicU64::new(1),
+        });
+        let serving = Arc::downgrade(&inner);
+        let handler = move |stream: Stream| {
+            let serving = serving.clone();
+            async move {
+                let Some(inner) = serving.upgrade() else { return };
+                // It waits for disks: on a thread of its own, that is.
+                let runtime = tokio::runtime::Handle::current();
+                let served = tokio::task::spawn_blocking(move || runtime.block_on(serve::serve(inner, stream)));
+                let _ = served.await;
+            }
+        };
+        // The kind is a good one.
+        let _ = peer.handle_stream(wire::STREAM, handler);
+        Shares(inner)
+    }
+
+    /// Shares files and folders: lists and hashes them, then serves them. Nothing is copied.
+    ///
+    /// # Errors
+    /// See [`OfferError`].
+    pub async fn offer(&self, offer: Offer, progress: Arc<Progress>) -> Result<ShareInfo, OfferError> {
+        let shares = self.clone();
+        let work = tokio::task::spawn_blocking(move || shares.offer_now(offer, None, &progress));
+        work.await.map_err(|panic| OfferError::Panicked(panic.to_string()))?
+    }
+
+    /// Offers again what was kept; what cannot be offered is given with the reason.
+    ///
+    /// # Errors
+    /// The home cannot be read.
+    pub async fn restore(&self) -> Result<Vec<(String, OfferError)>, StoreError> {
+        let shares = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let mut failed = Vec::new();
+            for kept in shares.0.store.kept_shares()? {
+                let offer = Offer {
+                    paths: kept.paths.clone(),
+                    exclude: kept.exclude.clone(),
+                    name: Some(kept.name.clone()),
+                    access: serde_json::from_str(&kept.access).unwrap_or_default(),
+                    keep: true,
+                    limit: kept.limit,
+                };
+                let name = kept.name.clone();
+                if let Err(error) = shares.offer_now(offer, Some(kept), &Progress::default()) {
+                    failed.push((name, error));
+                }
+            }
+            Ok(failed)
+        });
+        work.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic.to_string()).into()))
+    }
+
+    fn offer_now(
+        &self,
+        offer: Offer,
+        kept: Option<Kept>,
+        progress: &Progress,
+    ) -> Result<ShareInfo, OfferError> {
+        let inner = &self.0;
+        let walked = walk::walk(&offer.paths, &offer.exclude)?;
+        let mut found = walked.files;
+        if found.is_empty() {
+            return Err(OfferError::Empty);
+        }
+        found.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+        let files: Vec<_> = found.iter().map(|found| (found.file.clone(), found.size)).collect();
+        let (pack_id, pack) = inner.store.new_pack()?;
+        let hashed = hash::hash(&files, &pack, &inner.store, progress)?;
+        let entries = found.into_iter().zip(&hashed).map(|(found, hashed)| Entry {
+            path: found.path,
+            size: found.size,
+            root: hashed.root,
+            executable: found.executable,
+            modified: hashed.stamp.modified.0,
+            modified_nanos: hashed.stamp.modified.1 as u32,
+        });
+        let manifest = Manifest::new(entries.collect())?;
+        let bytes = manifest.encode();
+        let secret = match &kept {
+            Some(kept) => kept.secret,
+            None => random(),
+        };
+        let content = ContentId::of(&bytes);
+        let in_place = files.into_iter().zip(&hashed).map(|((path, _), hashed)| (path, hashed.stamp)).collect();
+        let holding = Arc::new(Holding::new(
+            content,
+            secret,
+            offer.access.clone(),
+            (Arc::new(manifest), bytes.into()),
+            Arc::new(pack),
+            Files::InPlace(in_place),
+            None,
+            offer.limit.map(Pace::new),
+        ));
+        inner.store.keep_hashes(pack_id, &holding.layout, &hashed)?;
+        let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
+        let row = match kept {
+            Some(kept) => Some(kept.id),
+            None if offer.keep => Some(inner.store.keep_share(&Kept {
+                id: 0,
+                name: name.clone(),
+                secret,
+                access: serde_json::to_string(&offer.access).map_err(|e| StoreError::Io(e.into()))?,
+                paths: offer.paths.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(StoreError::Io)?,
+                exclude: offer.exclude.clone(),
+                limit: offer.limit,
+            })?),
+            None => None,
+        };
+        let id = inner.next.fetch_add(1, Ordering::Relaxed);
+        let info = ShareInfo {
+            id,
+            content,
+            name,
+            files: holding.manifest.entries().len() as u64,
+            bytes: holding.manifest.total(),
+            access: offer.access,
+            kept: row.is_some(),
+            ticket: ShareTicket::new([inner.peer.addr()], *content.as_bytes(), secret).to_string(),
+            skipped: walked.skipped.iter().map(ToString::to_string).collect(),
+        };
+        inner.holdings.add(holding.clone());
+        let shown = ShareInfo { skipped: Vec::new(), ..info.clone() };
+        self.active().insert(id, Active { info: shown, holding, kept: row });
+        Ok(info)
+    }
+
+    /// The shares, oldest first.
+    pub fn shares(&self) -> Vec<ShareInfo> {
+        self.active().values().map(|active| active.info.clone()).collect()
+    }
+
+    /// What happens to a share from now on; ends with it.
+    pub fn events(&self, id: ShareId) -> Option<broadcast::Receiver<ShareEvent>> {
+        self.active().get(&id).map(|active| active.holding.events.subscribe())
+    }
+
+    /// Ends a share: who fetches it is cut off. Whether there was one.
+    ///
+    /// # Errors
+    /// It is kept, and the home cannot be written.
+    pub fn stop(&self, id: ShareId) -> Result<bool, StoreError> {
+        let Some(active) = self.active().remove(&id) else { return Ok(false) };
+        self.0.holdings.remove(&active.holding);
+        if let Some(row) = active.kept {
+            self.0.store.forget_share(row)?;
+        }
+        Ok(true)
+    }
+
+    /// Connects with a provider of the ticket and brings the list of files.
+    ///
+    /// # Errors
+    /// Nobody of the ticket can be reached, or gives it.
+    pub async fn look(&self, ticket: &ShareTicket) -> Result<Look, FetchError> {
+        Look::at(self.0.clone(), ticket.clone()).await
+    }
+
+    /// Interrupted and running transfers.
+    pub fn transfers(&self) -> Vec<TransferInfo> {
+        let all = Directory::all(&self.0.store.transfers());
+        all.into_iter().filter_map(|directory| directory.info()).collect()
+    }
+
+    /// An interrupted transfer, ready to go on: the list of files is at hand, nobody need be asked for it. Gives where
+    /// it goes to as well.
+    ///
+    /// # Errors
+    /// There is none of this id, or its directory cannot be read.
+    pub fn resume(&self, id: &str) -> Result<(Look, crate::staging::Target), FetchError> {
+        let directory = Directory::named(&self.0.store.transfers(), id);
+        let directory = directory.ok_or_else(|| FetchError::NoTransfer(id.into()))?;
+        let (record, ticket) = directory.record()?;
+        let mut look = Look::with(self.0.clone(), ticket, directory.manifest()?, None)?;
+        if !record.selected.is_empty() {
+            look.choose(record.selected)?;
+        }
+        Ok((look, crate::staging::Target { dir: record.dir, file_name: record.file_name }))
+    }
+
+    /// Throws away what an interrupted transfer has fetched so far. Whether there was one.
+    ///
+    /// # Errors
+    /// It is running, or cannot be removed.
+    pub fn discard(&self, id: &str) -> Result<bool, FetchError> {
+        let Some(directory) = Directory::named(&self.0.store.transfers(), id) else { return Ok(false) };
+        let (record, _) = directory.record()?;
+        if let Some(staging) = crate::staging::Staging::open(&record.dir, id)? {
+            staging.discard()?;
+        }
+        directory.remove()?;
+        Ok(true)
+    }
+
+    fn active(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShareId, Active>> {
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 16 bytes that nobody guesses.
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // Without randomness nothing is safe.
+    getrandom::fill(&mut bytes).expect("the system has randomness to give");
+    bytes
+}
+
+impl Inner {
+    /// A fetcher was let in; it may be a provider too.
+    pub(crate) fn met(&self, _content: ContentId, _peer: PeerId, _record: &[u8]) {}
+
+    /// Records of other providers, for one that was let in.
+    pub(crate) fn records(&self, _content: ContentId, _peer: PeerId) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// This peer's own record, if it can be reached.
+    pub(crate) fn own_record(&self, _ticket: &ShareTicket) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Providers out of records that somebody told.
+    pub(crate) fn providers(&self, _records: Vec<Vec<u8>>, _ticket: &ShareTicket) -> Vec<PeerAddr> {
+        Vec::new()
+    }
+
+    /// Whether what was fetched stays to be served.
+    pub(crate) fn serves_on(&self, _holding: &Arc<Holding>) -> bool {
+        true
+    }
+}

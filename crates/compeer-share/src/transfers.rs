@@ -1,0 +1,121 @@
+//! Transfers: what of a fetch lies in the home, so that it goes on after whatever befalls us.
+//!
+//! Each has a directory named by its id: `transfer.json` (what is fetched, from whom, to where), `manifest`,
+//! `journal` (what has arrived) and `pack` (the hashes that prove it). The data itself lies beside its target, in the
+//! staging directory that carries the same id. The id follows from what is fetched to where, so that the same
+//! command typed again finds what the first one left. When a fetch is done, both directories are gone.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use compeer::ShareTicket;
+use serde::{Deserialize, Serialize};
+
+use crate::ContentId;
+use crate::staging::Target;
+
+/// What a transfer is about; kept as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The whole ticket: a secret, like the home it lies in.
+    pub(crate) ticket: String,
+    pub(crate) title: String,
+    /// Bytes of the files that were selected.
+    pub(crate) bytes: u64,
+    pub(crate) dir: PathBuf,
+    pub(crate) file_name: Option<String>,
+    /// The selected files by their places in the manifest; empty: all.
+    pub(crate) selected: Vec<usize>,
+}
+
+/// The directory of one transfer.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    pub(crate) id: String,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The directory for this content at this target; not made yet.
+    pub(crate) fn of(
+        transfers: &Path,
+        content: ContentId,
+        target: &Target,
+        selected: &[usize],
+        all: usize,
+    ) -> Directory {
+        let mut hasher = blake3::Hasher::new_derive_key("compeer 2026 share transfer id");
+        hasher.update(content.as_bytes());
+        hasher.update(target.dir.as_os_str().as_encoded_bytes()).update(&[0]);
+        hasher.update(target.file_name.as_deref().unwrap_or_default().as_bytes());
+        if selected.len() < all {
+            for file in selected {
+                hasher.update(&(*file as u64).to_le_bytes());
+            }
+        }
+        let id = data_encoding::BASE32_NOPAD.encode(&hasher.finalize().as_bytes()[..5]).to_ascii_lowercase();
+        Directory { path: transfers.join(&id), id }
+    }
+
+    /// The directory of this id, if there is one.
+    pub(crate) fn named(transfers: &Path, id: &str) -> Option<Directory> {
+        let plain = id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let path = transfers.join(id);
+        (plain && path.is_dir()).then(|| Directory { id: id.into(), path })
+    }
+
+    /// All that are there.
+    pub(crate) fn all(transfers: &Path) -> Vec<Directory> {
+        let Ok(entries) = fs::read_dir(transfers) else { return Vec::new() };
+        let mut all: Vec<_> = entries
+            .filter_map(|entry| Directory::named(transfers, entry.ok()?.file_name().to_str()?))
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.journal().exists() && self.path.join("transfer.json").exists()
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    /// Makes it, and what does not change any more in it.
+    pub(crate) fn create(&self, record: &Record, manifest: &[u8]) -> io::Result<()> {
+        private_dir(&self.path)?;
+        fs::write(self.path.join("manifest"), manifest)?;
+        let json = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
+        // Last, and whole or not at all: a directory without it is none.
+        let part = self.path.join("transfer.json.part");
+        fs::write(&part, json)?;
+        fs::rename(part, self.path.join("transfer.json"))
+    }
+
+    pub(crate) fn pack(&self) -> io::Result<File> {
+        File::options().read(true).write(true).create(true).truncate(false).open(self.path.join("pack"))
+    }
+
+    pub(crate) fn record(&self) -> io::Result<(Record, ShareTicket)> {
+        let json = fs::read(self.path.join("transfer.json"))?;
+        let record: Record = serde_json::from_slice(&json).map_err(io::Error::other)?;
+        let ticket = record.ticket.parse().map_err(io::Error::other)?;
+        Ok((record, ticket))
+    }
+
+    pub(crate) fn manifest(&self) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join("manifest"))
+    }
+
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        fs::remove_dir_all(&self.path)
+    }
+}
+
+/// Makes a directory that only its owner can look into.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
