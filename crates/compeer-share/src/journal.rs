@@ -7,6 +7,9 @@
 //! verified again by the caller, and noted again if it is true; what is not is dropped by the
 //! next checkpoint.
 //!
+//! Segments arrive while a checkpoint syncs. So it covers what was noted before a [`Mark`] that is taken
+//! first: mark, sync the data, checkpoint.
+//!
 //! Nothing that is read is believed without its checksum. It is keyed with the root of the share and covers the
 //! place of the record, so neither garbage nor records of another journal count; the first record that is
 //! wrong ends the journal, and what follows is cut off. When most of the records say nothing new, a checkpoint
@@ -14,6 +17,7 @@
 //!
 //! Not here: what the groups are, and where their bytes lie.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
@@ -35,6 +39,8 @@ enum Kind {
     Have = 1,
     Lost = 2,
     Checkpoint = 3,
+    /// Opened again: what no checkpoint covers is in doubt.
+    Again = 4,
 }
 
 /// A journal that is being written. One process at a time: the lock of the home sees to that.
@@ -46,7 +52,9 @@ enum Kind {
 /// let path = dir.path().join("journal");
 /// let mut journal = Journal::create(&path, [7; 32], 1000)?;
 /// journal.append(0..64)?;
-/// journal.checkpoint()?; // data and outboard of 0..64 are synced
+/// let mark = journal.mark();
+/// // Here data and outboard of 0..64 are synced.
+/// journal.checkpoint(mark)?;
 /// journal.append(64..128)?;
 /// drop(journal);
 ///
@@ -64,12 +72,67 @@ pub struct Journal {
     groups: u64,
     /// Records in the file.
     records: u64,
-    /// What the file says we have, unsure groups included.
-    have: RangeSet,
-    /// Of these, what was unsure when the journal was opened and has not been noted again.
-    unsure: RangeSet,
+    state: State,
     /// Whether the file's name may be lost yet.
     unnamed: bool,
+}
+
+/// What a checkpoint covers: all that was noted when it was taken. See [`Journal::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(u64);
+
+/// What records say, in their order: the same for who writes them and who reads them.
+#[derive(Debug, Default)]
+struct State {
+    /// What is on the disk.
+    sure: RangeSet,
+    /// Records that no checkpoint covers, by number. As many as segments arrive between two checkpoints.
+    since: VecDeque<(u64, Kind, Range<u64>)>,
+    /// What was noted in an earlier run, and in that one not made sure.
+    doubted: RangeSet,
+}
+
+impl State {
+    /// The record of this number. Of a checkpoint, the range begins at the first record it does not cover.
+    fn apply(&mut self, number: u64, kind: Kind, range: Range<u64>) {
+        match kind {
+            Kind::Have => self.since.push_back((number, kind, range)),
+            Kind::Lost => {
+                self.sure.remove(range.clone());
+                self.doubted.remove(range.clone());
+                self.since.push_back((number, kind, range));
+            }
+            Kind::Again => {
+                self.doubted = self.unsure();
+                self.since.clear();
+            }
+            Kind::Checkpoint => {
+                let covered = self.since.partition_point(|(number, ..)| *number < range.start);
+                for (_, kind, range) in self.since.drain(..covered) {
+                    match kind {
+                        Kind::Have => self.sure.insert(range),
+                        _ => self.sure.remove(range),
+                    }
+                }
+                self.doubted = RangeSet::new();
+                for (_, _, lost) in self.since.iter().filter(|(_, kind, _)| *kind == Kind::Lost) {
+                    self.sure.remove(lost.clone());
+                }
+            }
+        }
+    }
+
+    /// What was noted since the last checkpoint and is not sure.
+    fn unsure(&self) -> RangeSet {
+        let mut noted = self.doubted.clone();
+        for (_, kind, range) in &self.since {
+            match kind {
+                Kind::Have => noted.insert(range.clone()),
+                _ => noted.remove(range.clone()),
+            }
+        }
+        noted.difference(&self.sure)
+    }
 }
 
 /// What a journal says.
@@ -112,8 +175,7 @@ impl Journal {
             .open(path)?;
         file.write_all_at(&head(&root, groups), 0)?;
         let path = path.to_owned();
-        let (have, unsure) = Default::default();
-        Ok(Journal { path, file, root, groups, records: 0, have, unsure, unnamed: true })
+        Ok(Journal { path, file, root, groups, records: 0, state: State::default(), unnamed: true })
     }
 
     /// Opens a journal, and cuts off what a crash left half-written.
@@ -122,18 +184,20 @@ impl Journal {
     /// The file cannot be read, or its beginning is not one of a journal.
     pub fn open(path: &Path) -> Result<(Journal, Recovered), JournalError> {
         let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-        let (found, records) = recover(BufReader::with_capacity(64 * 1024, &file))?;
+        let (found, state, records) = read(BufReader::with_capacity(64 * 1024, &file))?;
         file.set_len(offset(records))?;
-        let journal = Journal {
+        let mut journal = Journal {
             path: path.to_owned(),
             file,
             root: found.root,
             groups: found.groups,
             records,
-            have: found.sure.union(&found.unsure),
-            unsure: found.unsure.clone(),
+            state,
             unnamed: true,
         };
+        if !found.unsure.is_empty() {
+            journal.write(vec![(Kind::Again, 0..0)])?;
+        }
         Ok((journal, found))
     }
 
@@ -142,10 +206,7 @@ impl Journal {
     /// # Errors
     /// The record cannot be written; it then counts as not written, and the journal can be used on.
     pub fn append(&mut self, groups: Range<u64>) -> io::Result<()> {
-        self.write(&[(Kind::Have, groups.clone())])?;
-        self.unsure.remove(groups.clone());
-        self.have.insert(groups);
-        Ok(())
+        self.write(vec![(Kind::Have, groups)])
     }
 
     /// Notes that groups are gone after all, sure or not: their file is, or was changed.
@@ -153,27 +214,24 @@ impl Journal {
     /// # Errors
     /// As for [`append`](Self::append).
     pub fn forget(&mut self, groups: Range<u64>) -> io::Result<()> {
-        self.write(&[(Kind::Lost, groups.clone())])?;
-        self.unsure.remove(groups.clone());
-        self.have.remove(groups);
-        Ok(())
+        self.write(vec![(Kind::Lost, groups)])
     }
 
-    /// Notes that all that was noted is on the disk. **The caller has synced data and outboard of it before.** What
-    /// [`open`](Self::open) called unsure and was not noted again is dropped.
+    /// What has been noted so far, for a [`checkpoint`](Self::checkpoint). One checkpoint at a time.
+    pub fn mark(&self) -> Mark {
+        Mark(self.records)
+    }
+
+    /// Notes that what was noted before `mark` is on the disk. **The caller has synced data and outboard since it took
+    /// the mark.** What [`open`](Self::open) called unsure and was not noted again is dropped.
     ///
     /// # Errors
-    /// The record cannot be written or synced; the checkpoint then counts as not made.
-    pub fn checkpoint(&mut self) -> io::Result<()> {
-        let have = self.have.difference(&self.unsure);
-        if self.records >= COMPACT_RECORDS && self.records / 2 > have.runs() as u64 {
-            return self.rewrite(have);
+    /// The record cannot be written or synced; what it was to cover stays unsure.
+    pub fn checkpoint(&mut self, mark: Mark) -> io::Result<()> {
+        self.write(vec![(Kind::Checkpoint, mark.0..mark.0)])?;
+        if self.records >= COMPACT_RECORDS && self.records / 2 > self.worth() {
+            return self.rewrite();
         }
-        let lost = self.unsure.iter().map(|range| (Kind::Lost, range));
-        let records: Vec<_> = lost.chain([(Kind::Checkpoint, 0..0)]).collect();
-        self.write(&records)?;
-        self.have = have;
-        self.unsure = RangeSet::new();
         self.file.sync_data()?;
         if std::mem::take(&mut self.unnamed) {
             sync_parent(&self.path)?;
@@ -192,30 +250,39 @@ impl Journal {
     }
 
     /// Writes records at the end. What a failed write leaves there is written over by the next.
-    fn write(&mut self, records: &[(Kind, Range<u64>)]) -> io::Result<()> {
+    fn write(&mut self, records: Vec<(Kind, Range<u64>)>) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(records.len() * RECORD);
-        for (number, (kind, range)) in (self.records..).zip(records) {
+        for (number, (kind, range)) in (self.records..).zip(&records) {
             bytes.extend(record(&self.root, number, *kind, range));
         }
         self.file.write_all_at(&bytes, offset(self.records))?;
-        self.records += records.len() as u64;
+        for (kind, range) in records {
+            self.state.apply(self.records, kind, range);
+            self.records += 1;
+        }
         Ok(())
     }
 
-    /// Writes a journal that says only `have`, and puts it in the place of this one.
-    fn rewrite(&mut self, have: RangeSet) -> io::Result<()> {
+    /// How many records it takes to say what this journal says.
+    fn worth(&self) -> u64 {
+        (self.state.sure.runs() + self.state.since.len() + 1) as u64
+    }
+
+    /// Writes a journal that says the same in as few records as can be, and puts it in the place of this one.
+    fn rewrite(&mut self) -> io::Result<()> {
         let beside = self.path.with_extension("new");
         let mut next = Journal::create(&beside, self.root, self.groups)?;
-        let runs = have.iter().map(|range| (Kind::Have, range));
-        let records: Vec<_> = runs.chain([(Kind::Checkpoint, 0..0)]).collect();
-        next.write(&records)?;
+        let sure = self.state.sure.iter().map(|range| (Kind::Have, range));
+        next.write(sure.collect())?;
+        let covered = next.records..next.records;
+        let since = self.state.since.iter().map(|(_, kind, range)| (*kind, range.clone()));
+        next.write([(Kind::Checkpoint, covered)].into_iter().chain(since).collect())?;
         next.file.sync_all()?;
         fs::rename(&beside, &self.path)?;
-        sync_parent(&self.path)?;
         next.path = std::mem::take(&mut self.path);
-        (next.have, next.unnamed) = (have, false);
+        next.unnamed = false;
         *self = next;
-        Ok(())
+        sync_parent(&self.path)
     }
 }
 
@@ -223,7 +290,11 @@ impl Journal {
 ///
 /// # Errors
 /// It cannot be read, or does not begin like a journal.
-pub fn recover(mut bytes: impl Read) -> Result<(Recovered, u64), JournalError> {
+pub fn recover(bytes: impl Read) -> Result<(Recovered, u64), JournalError> {
+    read(bytes).map(|(found, _, records)| (found, records))
+}
+
+fn read(mut bytes: impl Read) -> Result<(Recovered, State, u64), JournalError> {
     let mut first = [0; HEAD];
     if !fill(&mut bytes, &mut first)? {
         return Err(JournalError::Damaged);
@@ -234,24 +305,15 @@ pub fn recover(mut bytes: impl Read) -> Result<(Recovered, u64), JournalError> {
     if first != head(&root, groups) {
         return Err(JournalError::Damaged);
     }
-    // What the last checkpoint covers, and what was noted since.
-    let (mut sure, mut since, mut records) = (RangeSet::new(), RangeSet::new(), 0);
+    let (mut state, mut records) = (State::default(), 0);
     let mut next = [0; RECORD];
     while fill(&mut bytes, &mut next)? {
         let Some((kind, range)) = believed(&root, groups, records, &next) else { break };
+        state.apply(records, kind, range);
         records += 1;
-        match kind {
-            Kind::Have => since.insert(range),
-            Kind::Lost => {
-                sure.remove(range.clone());
-                since.remove(range);
-            }
-            // Range by range: a union would copy all that is sure, at each of many checkpoints.
-            Kind::Checkpoint => std::mem::take(&mut since).iter().for_each(|range| sure.insert(range)),
-        }
     }
-    let unsure = since.difference(&sure);
-    Ok((Recovered { root, groups, sure, unsure }, records))
+    let (sure, unsure) = (state.sure.clone(), state.unsure());
+    Ok((Recovered { root, groups, sure, unsure }, state, records))
 }
 
 /// Where a record lies in the file. Unit: bytes.
@@ -282,9 +344,14 @@ fn record(root: &[u8; 32], number: u64, kind: Kind, range: &Range<u64>) -> [u8; 
 
 /// What a record says, if it is what was written there and makes sense.
 fn believed(root: &[u8; 32], groups: u64, number: u64, bytes: &[u8; RECORD]) -> Option<(Kind, Range<u64>)> {
-    let kind = [Kind::Have, Kind::Lost, Kind::Checkpoint].into_iter().find(|kind| *kind as u8 == bytes[0])?;
+    let kind = [Kind::Have, Kind::Lost, Kind::Checkpoint, Kind::Again];
+    let kind = kind.into_iter().find(|kind| *kind as u8 == bytes[0])?;
     let range = u64_at(bytes, 1)..u64_at(bytes, 9);
-    let sensible = kind == Kind::Checkpoint || range.start < range.end && range.end <= groups;
+    let sensible = match kind {
+        Kind::Checkpoint => range.start <= number,
+        Kind::Again => true,
+        _ => range.start < range.end && range.end <= groups,
+    };
     (sensible && record(root, number, kind, &range) == *bytes).then_some((kind, range))
 }
 
