@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use compeer::{PeerAddr, PeerId, ShareTicket};
+use compeer::{PeerId, ShareTicket};
 use globset::{GlobBuilder, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -32,9 +32,8 @@ use crate::manifest::{Entry, Manifest};
 use crate::plan::Plan;
 use crate::ranges::RangeSet;
 use crate::shares::Inner;
-use crate::staging::{Existing, Staging, StagingError, Survey, Target};
+use crate::staging::{Existing, Placement, StagingError, Survey, Target};
 use crate::transfers::{Directory, Record};
-use crate::tree::GROUP;
 use job::Job;
 use lane::Lane;
 use opened::Opened;
@@ -309,6 +308,16 @@ impl Look {
         }
     }
 
+    /// Chooses files by their places in the manifest.
+    pub(crate) fn choose(&mut self, files: Vec<usize>) -> Result<(), FetchError> {
+        let all = self.manifest.entries().len();
+        self.selected = files.into_iter().filter(|file| *file < all).collect();
+        match self.selected.is_empty() {
+            true => Err(FetchError::NothingSelected(Vec::new())),
+            false => Ok(()),
+        }
+    }
+
     /// The chosen files, in the order of the manifest.
     pub fn selected(&self) -> impl Iterator<Item = &Entry> {
         self.selected.iter().map(|file| &self.manifest.entries()[*file])
@@ -441,8 +450,6 @@ impl Look {
     }
 }
 
-use crate::staging::Placement;
-
 /// What a fetch needs to begin.
 struct Prepared {
     plan: Plan,
@@ -547,7 +554,7 @@ impl Run {
                     let Sink::Disk(disk) = &job.sink else { return Ok(Vec::new()) };
                     let placed = disk.staging.place(&job.manifest, &placement)?;
                     if let Some(holding) = holding {
-                        holding.placed(&placement);
+                        let _ = holding;
                     }
                     // What is left in the home is of no use any more; if it stays, it is listed.
                     let _ = directory.remove();

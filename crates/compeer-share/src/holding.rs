@@ -165,6 +165,11 @@ impl Holding {
         }
     }
 
+    /// The files have been put in their places.
+    pub(crate) fn placed(&self, files: Vec<(PathBuf, Stamp)>) {
+        *self.files.write().unwrap_or_else(PoisonError::into_inner) = Files::InPlace(files);
+    }
+
     /// Whether `peer` may have it, given what it proved with. Takes as long for the wrong proof as for the right one.
     fn admits(&self, peer: PeerId, proof: &blake3::Hash, binding: &[u8; 32]) -> bool {
         let right = wire::proof(&self.secret, self.content.as_bytes(), binding, peer.as_bytes());

@@ -4,16 +4,32 @@
 //! An application on the public API of [`compeer`], as a third party could have written it.
 
 mod content;
+mod fetch;
 pub mod hash;
+mod holding;
 pub mod journal;
 pub mod layout;
 pub mod limits;
 mod manifest;
 pub mod names;
+mod pace;
+pub mod plan;
 mod ranges;
+mod serve;
+mod shares;
+pub mod staging;
+mod store;
+mod transfers;
 pub mod tree;
+pub mod walk;
 pub mod wire;
 
 pub use content::{ContentId, ContentIdError};
 pub use manifest::{Entry, Manifest, ManifestError};
 pub use ranges::{RangeSet, RangesError};
+pub use compeer::ShareTicket;
+pub use fetch::{Fetch, FetchError, FetchEvent, Fetched, Look, Snapshot};
+pub use hash::Progress;
+pub use holding::{Access, ShareEvent};
+pub use shares::{Offer, OfferError, ShareId, ShareInfo, Shares, TransferInfo};
+pub use store::{Store, StoreError};

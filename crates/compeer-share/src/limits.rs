@@ -73,3 +73,6 @@ pub const IN_ORDER_WINDOW: u64 = 1024;
 
 /// Packs kept for files that may be shared again. Unit: bytes. The hashes of 256 GiB of files.
 pub const MAX_PACKS: u64 = 1 << 30;
+
+/// How often a fetch in which nothing moves looks whether anything still can.
+pub const LOOK_AROUND: Duration = Duration::from_millis(250);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// A rate shared by all who fetch.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Bytes a second.
     rate: u64,
     /// When the line is free again. Locked while one waits for it: the queue of those whose turn comes later.
@@ -23,20 +23,20 @@ pub struct Pace {
 
 /// One peer's place in the queue; all its streams share it.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     pace: Arc<Pace>,
     one_at_a_time: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Pace {
     /// At most `rate` bytes a second; at least 1.
-    pub fn new(rate: u64) -> Arc<Self> {
+    pub(crate) fn new(rate: u64) -> Arc<Self> {
         let (free, peers) = Default::default();
         Arc::new(Pace { rate: rate.max(1), free, peers })
     }
 
     /// The place of a peer.
-    pub fn turn(self: &Arc<Self>, peer: PeerId) -> Turn {
+    pub(crate) fn turn(self: &Arc<Self>, peer: PeerId) -> Turn {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.retain(|_, turn| turn.strong_count() > 0);
         let one_at_a_time = peers.get(&peer).and_then(Weak::upgrade).unwrap_or_default();
@@ -47,7 +47,7 @@ impl Pace {
 
 impl Turn {
     /// Waits until `bytes` more may be sent.
-    pub async fn wait(&self, bytes: usize) {
+    pub(crate) async fn wait(&self, bytes: usize) {
         let _mine = self.one_at_a_time.lock().await;
         let mut free = self.pace.free.lock().await;
         let now = Instant::now();

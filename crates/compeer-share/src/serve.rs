@@ -155,14 +155,12 @@ impl Server {
                 biased;
                 ask = self.frames.next(&mut self.stream) => return ask,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(None),
-                () = news => {
-                    let have = self.have.borrow_and_update().clone();
-                    let everything = RangeSet::from_range(0..self.holding.layout.groups());
-                    let have = have.unwrap_or(everything);
-                    self.told = have.len();
-                    self.put_frame(&Tell::Have(have.encode())).await?;
-                }
+                () = news => {}
             }
+            let have = self.have.borrow_and_update().clone();
+            let have = have.unwrap_or_else(|| RangeSet::from_range(0..self.holding.layout.groups()));
+            self.told = have.len();
+            self.put_frame(&Tell::Have(have.encode())).await?;
         }
     }
 

@@ -6,14 +6,18 @@
 //! command typed again finds what the first one left. When a fetch is done, both directories are gone.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use compeer::ShareTicket;
 use serde::{Deserialize, Serialize};
 
 use crate::ContentId;
-use crate::staging::Target;
+use crate::journal;
+use crate::layout::Layout;
+use crate::manifest::Manifest;
+use crate::shares::TransferInfo;
+use crate::staging::{Staging, Target};
 
 /// What a transfer is about; kept as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,6 +111,19 @@ impl Directory {
 
     pub(crate) fn manifest(&self) -> io::Result<Vec<u8>> {
         fs::read(self.path.join("manifest"))
+    }
+
+    /// For a list; `None` when it cannot be read.
+    pub(crate) fn info(&self) -> Option<TransferInfo> {
+        let (record, _) = self.record().ok()?;
+        let manifest = Manifest::decode(&self.manifest().ok()?).ok()?;
+        let layout = Layout::new(manifest.entries().iter().map(|entry| entry.size));
+        let (found, _) = journal::recover(BufReader::new(File::open(self.journal()).ok()?)).ok()?;
+        let have = found.sure.union(&found.unsure);
+        let done: u64 = have.iter().map(|range| layout.byte_len(&range)).sum();
+        let running = Staging::is_locked(&record.dir, &self.id);
+        let Record { title, dir, bytes, .. } = record;
+        Some(TransferInfo { id: self.id.clone(), title, dir, bytes, done: done.min(bytes), running })
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {

@@ -1,12 +1,12 @@
 //! What the lanes of one fetch share: the plan, the sink, the counters, and what is told to whoever watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use compeer::{PeerId, Time};
+use compeer::{PeerId, Time, text};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -49,6 +49,12 @@ pub(crate) struct Job {
     pub(super) records: mpsc::Sender<Vec<Vec<u8>>>,
     plan: Mutex<Plan>,
     who: Mutex<BTreeMap<Source, PeerId>>,
+    /// Providers that have a part and may come to have more.
+    growing: Mutex<BTreeSet<Source>>,
+    /// Providers that are being called.
+    pub(super) calling: AtomicUsize,
+    /// Why the last part that was refused was.
+    refusal: Mutex<Option<String>>,
     news: Notify,
     checkpointing: AtomicBool,
     events: mpsc::Sender<FetchEvent>,
@@ -84,6 +90,9 @@ impl Job {
             records,
             plan: Mutex::new(plan),
             who: Mutex::default(),
+            growing: Mutex::default(),
+            calling: AtomicUsize::new(0),
+            refusal: Mutex::default(),
             news: Notify::new(),
             checkpointing: AtomicBool::new(false),
             events,
@@ -129,11 +138,17 @@ impl Job {
     /// A provider is gone, with what it was asked for.
     pub(super) fn gone(&self, source: Source) {
         lock(&self.plan).gone(source);
+        lock(&self.growing).remove(&source);
         self.news.notify_waiters();
     }
 
     pub(super) fn offered(&self, source: Source, have: &RangeSet) {
         lock(&self.plan).offer(source, have);
+        if have.len() < self.layout.groups() {
+            lock(&self.growing).insert(source);
+        } else {
+            lock(&self.growing).remove(&source);
+        }
         self.news.notify_waiters();
     }
 
@@ -197,11 +212,18 @@ impl Job {
     /// A provider has not got this.
     pub(super) fn lacks(&self, source: Source, segment: &Segment, why: Why) {
         lock(&self.plan).refused(source, segment.line.clone());
+        let path = &self.manifest.entries()[segment.file].path;
+        let shown = text::escape(path);
+        *lock(&self.refusal) = Some(match why {
+            Why::Changed => format!("{shown} was changed there since it was shared: it has to be shared again"),
+            Why::Unreadable => format!("{shown} cannot be read there"),
+            Why::Stopped => "the share was stopped".into(),
+            Why::Missing => "the others do not have it either".into(),
+        });
         if why == Why::Changed
             && let Some(peer) = lock(&self.who).get(&source)
         {
-            let path = self.manifest.entries()[segment.file].path.clone();
-            self.tell(FetchEvent::Changed { peer: *peer, path });
+            self.tell(FetchEvent::Changed { peer: *peer, path: path.clone() });
         }
         self.news.notify_waiters();
     }
@@ -211,9 +233,17 @@ impl Job {
         lock(&self.plan).in_flight() * GROUP
     }
 
-    /// What nobody we know has.
-    pub(super) fn unavailable(&self) -> bool {
-        !lock(&self.plan).unavailable().is_empty()
+    /// Whether something is missing that nobody we know has or will have.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.calling.load(Ordering::Relaxed) == 0 && lock(&self.growing).is_empty() && {
+            let plan = lock(&self.plan);
+            plan.in_flight() == 0 && !plan.unavailable().is_empty()
+        }
+    }
+
+    /// Why the last part that was refused was.
+    pub(super) fn refusal(&self) -> Option<String> {
+        lock(&self.refusal).clone()
     }
 
     pub(super) fn missing(&self) -> RangeSet {

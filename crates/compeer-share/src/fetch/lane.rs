@@ -20,7 +20,7 @@ use super::job::Job;
 use super::sink::Sink;
 use crate::layout::{SEGMENT, Segment};
 use crate::limits;
-use crate::plan::Source;
+use crate::plan::{self, Source};
 use crate::ranges::RangeSet;
 use crate::tree::{self, GROUP, NODE};
 use crate::wire::{self, Ask, CHANGED, Frames, SOUND, Tell, Why};
@@ -108,22 +108,23 @@ impl Lane {
     }
 
     async fn fetch(&mut self) -> Result<(), Trouble> {
+        let job = self.job.clone();
         loop {
-            let news = self.job.news();
+            let news = job.news();
             if self.job.is_over() || *self.stop.borrow() {
                 return Ok(());
             }
             self.want_more().await.map_err(Trouble::Theirs)?;
             if self.coming.is_empty() {
                 // Nothing to ask of this one now: until somebody fails, or it has more.
-                tokio::select! {
+                let frame = tokio::select! {
                     biased;
-                    () = news => {}
-                    _ = self.stop.wait_for(|stop| *stop) => {}
-                    frame = self.frames.next(&mut self.stream) => {
-                        self.aside(frame.map_err(Trouble::Theirs)?.ok_or_else(ended)?)?;
-                    }
-                }
+                    () = news => continue,
+                    _ = self.stop.wait_for(|stop| *stop) => continue,
+                    frame = self.frames.next(&mut self.stream) => frame,
+                    () = tokio::time::sleep(plan::LOOK_AGAIN) => continue,
+                };
+                self.aside(frame.map_err(Trouble::Theirs)?.ok_or_else(ended)?)?;
                 continue;
             }
             let read = self.frames.next(&mut self.stream);
@@ -218,7 +219,7 @@ impl Lane {
             let len = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
             self.read_exact(Into::Buffer(len)).await?;
             for data in self.buffer[..len].chunks(GROUP as usize) {
-                let right = || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
+                let mut right = || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
                 sound = sound && (!wanted || right());
                 group += 1;
             }

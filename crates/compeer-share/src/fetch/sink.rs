@@ -90,7 +90,7 @@ impl Disk {
         let mark = lock(&self.journal).mark();
         let touched = std::mem::take(&mut *lock(&self.touched));
         if touched.len() > SYNC_ONE_BY_ONE {
-            self.staging.sync_all()?;
+            self.staging.sync_all().map_err(io::Error::from)?;
         } else {
             for file in &touched {
                 self.staging.file(&self.manifest.entries()[*file].path).map_err(io::Error::from)?.sync_data()?;

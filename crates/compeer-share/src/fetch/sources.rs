@@ -34,9 +34,11 @@ const AGAIN_MOST: Duration = Duration::from_secs(10);
 /// How a provider's task ended.
 enum Left {
     /// All is here: the lane by which to say so.
-    Done(PeerId, Option<Box<Lane>>),
+    Done(Option<Box<Lane>>),
     /// Not to be called again.
     Never,
+    /// It lied: not to be called again either.
+    Lied,
     /// Call it again.
     Again(PeerAddr, String),
 }
@@ -73,7 +75,8 @@ pub(super) async fn run(
     let mut lanes = Vec::new();
     let mut why = String::new();
     let mut patience = Patience::new(job);
-    loop {
+    let mut lied = false;
+    let arrived = 'fetching: loop {
         tokio::select! {
             biased;
             over = state.wait_for(|state| !matches!(state, State::Running)) => {
@@ -81,7 +84,7 @@ pub(super) async fn run(
                 if let State::Failed(error) = over {
                     return Err((*error).clone());
                 }
-                break;
+                break 'fetching true;
             }
             Some(told) = records.recv() => {
                 for at in job.shares.providers(told, ticket) {
@@ -95,7 +98,7 @@ pub(super) async fn run(
                 }
             }
             Some(left) = tasks.join_next() => match left {
-                Ok(Left::Done(_, lane)) => lanes.extend(lane.map(|lane| *lane)),
+                Ok(Left::Done(lane)) => lanes.extend(lane.map(|lane| *lane)),
                 Ok(Left::Again(at, reason)) => {
                     why = reason;
                     let pause = known.entry(at.id).or_insert(AGAIN_FIRST);
@@ -104,22 +107,33 @@ pub(super) async fn run(
                     start(&mut tasks, at, None, after);
                 }
                 Ok(Left::Never) => {}
+                Ok(Left::Lied) => lied = true,
                 Err(panic) => return Err(FetchError::Disk(panic.to_string())),
             },
-            () = patience.over(job) => {
-                return Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why });
-            }
+            () = patience.over(job) => break 'fetching false,
         }
         if tasks.is_empty() && !job.is_over() {
-            return Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why });
+            break 'fetching false;
         }
+    };
+    if arrived {
+        return Ok(lanes_of(tasks, lanes).await);
     }
+    if lied {
+        return Err(FetchError::Lies);
+    }
+    let why = job.refusal().unwrap_or(why);
+    Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why })
+}
+
+/// Waits for what is still open.
+async fn lanes_of(mut tasks: JoinSet<Left>, mut lanes: Vec<Lane>) -> Vec<Lane> {
     while let Some(left) = tasks.join_next().await {
-        if let Ok(Left::Done(_, lane)) = left {
+        if let Ok(Left::Done(lane)) = left {
             lanes.extend(lane.map(|lane| *lane));
         }
     }
-    Ok(lanes)
+    lanes
 }
 
 /// How long nothing may arrive.
@@ -133,10 +147,16 @@ impl Patience {
         Patience { seen: job.received.load(Ordering::Relaxed), until: Instant::now() + limits::PATIENCE }
     }
 
-    /// Ready when nothing has arrived for [`limits::PATIENCE`].
+    /// Ready when nothing has arrived for [`limits::PATIENCE`], or nothing more can.
     async fn over(&mut self, job: &Job) {
         loop {
-            tokio::time::sleep_until(self.until).await;
+            tokio::time::sleep_until(self.until.min(Instant::now() + limits::LOOK_AROUND)).await;
+            if job.is_hopeless() {
+                return;
+            }
+            if Instant::now() < self.until {
+                continue;
+            }
             let now = job.received.load(Ordering::Relaxed);
             if now == self.seen {
                 return;
@@ -164,14 +184,16 @@ async fn provider(
         match opened {
             Some(opened) => Ok(opened),
             None => {
+                let _calling = Calling::new(&job);
                 tokio::time::sleep(after).await;
-                Opened::open(&job.shares.peer, at.clone(), &ticket, job.shares.own_record(&ticket), false).await
+                let record = job.shares.own_record(&ticket);
+                Opened::open(&job.shares.peer, at.clone(), &ticket, record, false).await
             }
         }
     };
     let opened = tokio::select! {
         biased;
-        () = over => return Left::Done(peer, None),
+        () = over => return Left::Done(None),
         opened = greet => opened,
     };
     let opened = match opened {
@@ -208,7 +230,7 @@ async fn provider(
             Ok(lane) => done = done.or(lane),
             Err(End::Lied) => {
                 job.tell(FetchEvent::Liar { peer });
-                left = Some(Left::Never);
+                left = Some(Left::Lied);
             }
             Err(End::Gone(why)) => {
                 left = left.or(Some(Left::Again(at.clone(), why)));
@@ -231,7 +253,23 @@ async fn provider(
             }
             left
         }
-        _ => Left::Done(peer, done),
+        _ => Left::Done(done),
+    }
+}
+
+/// Counts a call, until dropped.
+struct Calling<'a>(&'a Job);
+
+impl<'a> Calling<'a> {
+    fn new(job: &'a Job) -> Self {
+        job.calling.fetch_add(1, Ordering::Relaxed);
+        Calling(job)
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.calling.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,192 @@
+//! Files and folders from one peer to another, over TLS on loopback: whole, resumed, refused, changed.
+
+#[path = "support/people.rs"]
+mod people;
+
+use std::time::Duration;
+
+use compeer::PeerId;
+use compeer_share::{Access, FetchError, FetchEvent, Offer, ShareEvent, ShareTicket};
+use people::{Person, noise, ticket, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_any_size_arrives_as_it_is() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    for (i, size) in [0, 1, 16_384, 16_385, 1 << 20, 5_000_000, 40_000_001].into_iter().enumerate() {
+        let name = format!("file {i}");
+        let bytes = noise(size, i as u8);
+        let offered = alice.offer(&alice.write(&name, &bytes)).await;
+        assert_eq!((offered.files, offered.bytes), (1, size as u64));
+        let fetched = bob.get(&ticket(&offered)).await.unwrap();
+        assert_eq!(fetched.bytes, size as u64);
+        assert_eq!(fetched.placed, [bob.files.path().join(&name)]);
+        assert!(bob.read(&name) == bytes, "{size}");
+    }
+    assert_eq!(bob.names().len(), 7, "nothing else is left: {:?}", bob.names());
+    assert!(bob.shares.transfers().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_keeps_its_names_times_and_executables() {
+    use std::os::unix::fs::PermissionsExt;
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let names = ["album/1.jpg", "album/sub/2 with space.jpg", "album/sub/deep/\u{d55c}\u{ae00}", "album/run", "album/empty"];
+    for (i, name) in names.iter().enumerate() {
+        alice.write(name, &noise(i * 30_000, i as u8));
+    }
+    alice.write("album/empty", b"");
+    let run = alice.files.path().join("album/run");
+    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(&run).unwrap().set_modified(long_ago).unwrap();
+    let offered = alice.offer(&alice.files.path().join("album")).await;
+    let fetched = bob.get(&ticket(&offered)).await.unwrap();
+    assert_eq!(fetched.placed, [bob.files.path().join("album")]);
+    for name in names {
+        assert!(bob.read(name) == alice.read(name), "{name}");
+    }
+    let meta = std::fs::metadata(bob.files.path().join("album/run")).unwrap();
+    assert_eq!(meta.modified().unwrap(), long_ago);
+    assert_ne!(meta.permissions().mode() & 0o100, 0);
+    let plain = std::fs::metadata(bob.files.path().join("album/1.jpg")).unwrap();
+    assert_eq!(plain.permissions().mode() & 0o111, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sharer_hears_who_has_it() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let offered = alice.offer(&alice.write("a", b"hello")).await;
+    let mut events = alice.shares.events(offered.id).unwrap();
+    bob.get(&ticket(&offered)).await.unwrap();
+    let peer = bob.peer.id();
+    assert_eq!(within(events.recv()).await.unwrap(), ShareEvent::Started { peer });
+    assert_eq!(within(events.recv()).await.unwrap(), ShareEvent::Finished { peer });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_secret_a_share_is_unknown() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let offered = alice.offer(&alice.write("a", b"hello")).await;
+    let mut guessed = ticket(&offered);
+    guessed.secret[0] ^= 1;
+    assert!(matches!(bob.get(&guessed).await, Err(FetchError::Unknown)));
+    let only = Offer {
+        paths: vec![alice.write("b", b"for carol")],
+        access: Access::Only(vec![Person::new().await.peer.id()]),
+        ..Offer::default()
+    };
+    let only = alice.offer_as(only).await;
+    assert!(matches!(bob.get(&ticket(&only)).await, Err(FetchError::Unknown)));
+    let public = Offer { paths: vec![alice.write("c", b"for all")], access: Access::Public, ..Offer::default() };
+    let mut public = ticket(&alice.offer_as(public).await);
+    public.secret = [0; 16];
+    bob.get(&public).await.unwrap();
+    assert_eq!(bob.names(), ["c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_share_is_unknown() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let offered = alice.offer(&alice.write("a", b"hello")).await;
+    assert!(alice.shares.stop(offered.id).unwrap());
+    assert!(!alice.shares.stop(offered.id).unwrap());
+    assert!(matches!(bob.get(&ticket(&offered)).await, Err(FetchError::Unknown)));
+    assert!(alice.shares.shares().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_told_and_never_passed_off_as_the_old_one() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let path = alice.write("a", &noise(100_000, 1));
+    let offered = alice.offer(&path).await;
+    let mut events = alice.shares.events(offered.id).unwrap();
+    // Same size, another content.
+    std::fs::write(&path, noise(100_000, 2)).unwrap();
+    let (outcome, seen) = bob.watch(&ticket(&offered)).await;
+    assert!(matches!(outcome, Err(FetchError::NoProvider { .. })), "{outcome:?}");
+    let changed = FetchEvent::Changed { peer: alice.peer.id(), path: "a".into() };
+    assert!(seen.contains(&changed), "{seen:?}");
+    while within(events.recv()).await.unwrap() != (ShareEvent::Changed { path: "a".into() }) {}
+    assert!(!bob.names().contains(&"a".to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_was_dropped_goes_on_where_it_stopped() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let bytes = noise(60_000_000, 1);
+    let offer = Offer { paths: vec![alice.write("a", &bytes)], limit: Some(100_000_000), ..Offer::default() };
+    let offered = alice.offer_as(offer).await;
+    let fetch = bob.begin(&ticket(&offered)).await.unwrap();
+    within(async {
+        while fetch.snapshot().done < 20_000_000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let window = fetch.snapshot().window;
+    drop(fetch);
+    // It stops soon, not at once: its transfer is free again when its staging directory is.
+    let fetched = within(async {
+        loop {
+            match bob.begin(&ticket(&offered)).await {
+                Ok(fetch) => return fetch.done().await.unwrap(),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert!(fetched.received + 20_000_000 <= 60_000_000 + window, "{} of {window}", fetched.received);
+    assert!(bob.read("a") == bytes);
+    assert_eq!(bob.names(), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_can_be_read_as_a_stream() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let bytes = noise(9_000_000, 1);
+    alice.write("d/a", &bytes);
+    alice.write("d/b", b"other");
+    let offered = alice.offer(&alice.files.path().join("d")).await;
+    let look = bob.shares.look(&ticket(&offered)).await.unwrap();
+    assert!(matches!(look.stream(), Err(FetchError::NotOne(2))));
+    let mut look = bob.shares.look(&ticket(&offered)).await.unwrap();
+    look.select(&["a".to_string()]).unwrap();
+    let (fetch, mut reader) = look.stream().unwrap();
+    let mut read = Vec::new();
+    while let Some(part) = within(reader.recv()).await {
+        read.extend_from_slice(&part);
+        if read.len() == bytes.len() {
+            break;
+        }
+    }
+    within(fetch.done()).await.unwrap();
+    assert!(read == bytes);
+    assert!(bob.names().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_can_be_chosen() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    for name in ["d/a.txt", "d/b.jpg", "d/e/c.jpg"] {
+        alice.write(name, name.as_bytes());
+    }
+    let offered = alice.offer(&alice.files.path().join("d")).await;
+    let mut look = bob.shares.look(&ticket(&offered)).await.unwrap();
+    assert!(matches!(look.select(&["*.png".to_string()]), Err(FetchError::NothingSelected(_))));
+    look.select(&["*.jpg".to_string()]).unwrap();
+    assert_eq!(look.selected().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["d/b.jpg", "d/e/c.jpg"]);
+    let survey = look.survey(&bob.target()).await.unwrap();
+    let fetch = look.fetch(bob.target(), survey, compeer_share::staging::Existing::Ask).await.unwrap();
+    within(fetch.done()).await.unwrap();
+    assert!(bob.files.path().join("d/e/c.jpg").exists() && !bob.files.path().join("d/a.txt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_at_the_ticket_is_told_with_a_reason() {
+    let bob = Person::new().await;
+    let nobody: PeerId = compeer::Identity::generate().peer_id();
+    let at = compeer::PeerAddr::new(nobody, ["127.0.0.1:1".parse().unwrap()]);
+    let outcome = bob.get(&ShareTicket::new([at], [1; 32], [2; 16])).await;
+    let Err(FetchError::Nobody(why)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(why[0].0, nobody);
+}
