@@ -12,6 +12,7 @@ pub mod limits;
 mod manifest;
 pub mod meet;
 pub mod names;
+pub mod plan;
 mod ranges;
 pub mod tree;
 pub mod wire;
