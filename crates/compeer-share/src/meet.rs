@@ -226,15 +226,19 @@ impl Shared {
         self.peer.clock().now()
     }
 
-    /// Runs a step of an offer, if it is there, and tells what happened.
-    fn step(&self, number: u16, step: impl FnOnce(&mut Offer) -> Answer) -> Message {
-        let mut offers = lock(&self.offers);
-        let Some(entry) = offers.get_mut(&number) else { return Message::no(&MeetFailure::Unknown) };
-        let (message, event) = step(&mut entry.offer);
-        if let Some(event) = event {
+    /// Runs a step of an offer, if it is there.
+    fn step(&self, number: u16, step: impl FnOnce(&mut Offer) -> Answer) -> Answer {
+        match lock(&self.offers).get_mut(&number) {
+            Some(entry) => step(&mut entry.offer),
+            None => (Message::no(&MeetFailure::Unknown), None),
+        }
+    }
+
+    /// Tells whoever made the offer.
+    fn tell(&self, number: u16, event: Option<OfferEvent>) {
+        if let (Some(event), Some(entry)) = (event, lock(&self.offers).get(&number)) {
             let _ = entry.events.send(event);
         }
-        message
     }
 
     async fn serve(&self, mut stream: Stream) {
@@ -249,7 +253,8 @@ impl Shared {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
         // However this ends, also when the peer shuts down or the stream is dropped.
         let _gone = Gone { shared: self, number, attempt };
-        let answer = self.step(number, |offer| offer.begin(attempt, from, binding, &share, now));
+        let (answer, event) = self.step(number, |offer| offer.begin(attempt, from, binding, &share, now));
+        self.tell(number, event);
         if !matches!(answer, Message::Share(_)) {
             return finish(stream, &answer).await;
         }
@@ -257,8 +262,10 @@ impl Shared {
             return;
         }
         if let Ok(Message::Confirm(mac)) = receive(&mut stream).await {
-            let answer = self.step(number, |offer| offer.confirm(attempt, &mac));
+            let (answer, event) = self.step(number, |offer| offer.confirm(attempt, &mac));
+            // Told when the other side has it: a program may end as soon as somebody has come.
             finish(stream, &answer).await;
+            self.tell(number, event);
         }
     }
 }
