@@ -56,6 +56,12 @@ pub(crate) struct Global {
     /// Tell on standard error what happens; twice: every step
     #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_VERBOSE", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Neither tell others on this network of this peer nor look for them
+    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_NO_DISCOVERY", value_parser = BoolishValueParser::new())]
+    pub(crate) no_discovery: bool,
+    /// For tests: look within this machine alone, at this port.
+    #[arg(long, global = true, hide = true, env = "COMPEER_DISCOVERY_PORT")]
+    pub(crate) discovery_port: Option<u16>,
     /// Append diagnostics to FILE
     #[arg(long, global = true, hide_env_values = true, env = "COMPEER_LOG", value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,

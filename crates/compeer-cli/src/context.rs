@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::exit::{CommandError, Outcome};
 use crate::home::Home;
 use crate::logging;
+use compeer::discovery::Settings;
 use std::sync::Arc;
 
 /// The surroundings of a command.
@@ -30,6 +31,15 @@ impl Context {
             Ok(()) => Ok(Context { global, console }),
             Err(error) => Err((console, error)),
         }
+    }
+
+    /// Where to tell others near and to hear of them; `None`: not at all.
+    pub(crate) fn discovery(&self) -> Option<Settings> {
+        let wanted = || match self.global.discovery_port {
+            Some(port) => Settings { port, loopback: true },
+            None => Settings::default(),
+        };
+        (!self.global.no_discovery).then(wanted)
     }
 
     /// The home this command works in, created if it is not there.

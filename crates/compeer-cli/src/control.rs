@@ -39,6 +39,8 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = answering(handlers, node, down::KIND, down::answer);
     handlers = answering(handlers, node, pair::KIND, pair::answer);
     handlers = answering(handlers, node, pair::FORGET, pair::forget);
+    handlers = answering(handlers, node, pair::code::FIND, pair::code::find);
+    handlers = replying(handlers, node, pair::code::OFFER, pair::code::offer);
     handlers = answering(handlers, node, peers::KIND, peers::answer);
     handlers = answering(handlers, node, say::KIND, say::answer);
     handlers = answering(handlers, node, status::KIND, status::answer);

@@ -115,6 +115,7 @@ impl Gateway {
             }
             Held::Ours(lock) => {
                 context.console.note(ALONE);
+                let alone = Settings { discovery: context.discovery(), ..alone };
                 let node = Node::start(&home, alone).await?;
                 let own = Hold::start(&home, lock, node)?;
                 let client = own.client().await?;

@@ -6,14 +6,16 @@
 //! What is where: `node/state.rs` is what the node remembers and its handlers share, `node/feed.rs` carries events
 //! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
 //! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
-//! codes, `node/join.rs` keeps connections.
+//! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes.
 
 pub(crate) mod answers;
 pub(crate) mod blame;
+pub(crate) mod codes;
 pub(crate) mod event;
 pub(crate) mod feed;
 mod join;
 pub(crate) mod listen;
+pub(crate) mod near;
 mod reach;
 pub(crate) mod state;
 mod watch;
@@ -24,6 +26,7 @@ use crate::names;
 use crate::store::Store;
 use compeer::{Addr, Peer, PeerAddr, limits};
 use listen::{Listening, Relations};
+use near::Near;
 use serde::{Deserialize, Serialize};
 use state::State;
 use std::sync::Arc;
@@ -52,10 +55,12 @@ pub(crate) struct Settings {
     pub(crate) max_peers: usize,
     /// A throw-away peer: gets a name that says so.
     pub(crate) temporary: bool,
+    /// Where to tell others near and to hear of them; `None`: not at all.
+    pub(crate) discovery: Option<compeer::discovery::Settings>,
 }
 
 impl Settings {
-    /// A node that dials only.
+    /// A node that dials only. Whether it looks around is up to the user: see [`Gateway::open`](crate::gateway).
     pub(crate) fn alone() -> Settings {
         Settings {
             role: Role::Alone,
@@ -64,6 +69,7 @@ impl Settings {
             name: None,
             max_peers: 0,
             temporary: false,
+            discovery: None,
         }
     }
 }
@@ -73,6 +79,7 @@ impl Settings {
 pub(crate) struct Node {
     pub(crate) peer: Peer,
     pub(crate) state: Arc<State>,
+    pub(crate) near: Near,
 }
 
 impl Node {
@@ -90,10 +97,12 @@ impl Node {
         let relations = Relations::of(&state.store)?;
         let peer = listen::spawn(&state, identity, &settings, &relations).await?;
         let events = peer.events();
-        let node = Node { peer, state };
+        let near = Near::new(&peer, settings.discovery);
+        let node = Node { peer, state, near };
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;
+            node.announce();
         }
         Ok(node)
     }
@@ -121,6 +130,7 @@ impl Node {
 
     /// Says goodbye to everybody and stops.
     pub(crate) async fn leave(self) {
+        self.near.leave().await;
         // Who does not hear it in time notices when the socket closes.
         let _ = tokio::time::timeout(LEAVE_WITHIN, self.peer.shutdown()).await;
         self.state.store.close();

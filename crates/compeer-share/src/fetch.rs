@@ -47,7 +47,9 @@ pub enum FetchError {
     #[error("nobody gives this share: {}", Refusals(.0))]
     Nobody(Vec<(PeerId, String)>),
     /// All who could be reached do not know it, or not for us.
-    #[error("the peers of this ticket do not have this share (any more), or not for this peer: ask for a new ticket")]
+    #[error(
+        "the peers of this ticket do not have this share (any more), or not for this peer: ask for a new ticket"
+    )]
     Unknown,
     /// A provider broke the protocol before the first byte.
     #[error("{} broke off: {why}", .peer.short())]
@@ -72,7 +74,9 @@ pub enum FetchError {
     #[error("{0}")]
     Pattern(String),
     /// Nobody is left to fetch from, or nothing came for [`limits::PATIENCE`].
-    #[error("nobody is left who has the rest ({missing} bytes and less): {why}; what has arrived is kept, fetch again to go on")]
+    #[error(
+        "nobody is left who has the rest ({missing} bytes and less): {why}; what has arrived is kept, fetch again to go on"
+    )]
     NoProvider {
         /// Bytes of the groups that are missing, at most.
         missing: u64,
@@ -80,7 +84,9 @@ pub enum FetchError {
         why: String,
     },
     /// All who have the rest sent bytes that are not the content.
-    #[error("what the providers sent is not what the ticket names: nothing of it was written; what was right is kept")]
+    #[error(
+        "what the providers sent is not what the ticket names: nothing of it was written; what was right is kept"
+    )]
     Lies,
     /// No room.
     #[error("the disk is full: what has arrived is kept; make room and fetch again to go on")]
@@ -343,7 +349,12 @@ impl Look {
     /// # Errors
     /// What stands at the target is in the way (as `existing` says), there is not enough room, or another process
     /// fetches the same to the same place.
-    pub async fn fetch(self, target: Target, survey: Survey, existing: Existing) -> Result<Fetch, FetchError> {
+    pub async fn fetch(
+        self,
+        target: Target,
+        survey: Survey,
+        existing: Existing,
+    ) -> Result<Fetch, FetchError> {
         let prepared = tokio::task::spawn_blocking(move || self.prepare(target, survey, existing)).await;
         let (look, prepared) = prepared.map_err(|panic| FetchError::Disk(panic.to_string()))??;
         Ok(look.begin(prepared))

@@ -3,6 +3,7 @@
 //!
 //! An application on the public API of [`compeer`], as a third party could have written it.
 
+pub mod code;
 mod content;
 mod fetch;
 pub mod hash;
@@ -11,6 +12,7 @@ pub mod journal;
 pub mod layout;
 pub mod limits;
 mod manifest;
+pub mod meet;
 pub mod names;
 mod pace;
 pub mod plan;
@@ -24,12 +26,13 @@ pub mod tree;
 pub mod walk;
 pub mod wire;
 
-pub use content::{ContentId, ContentIdError};
-pub use manifest::{Entry, Manifest, ManifestError};
-pub use ranges::{RangeSet, RangesError};
+pub use code::{Code, CodeError};
 pub use compeer::ShareTicket;
+pub use content::{ContentId, ContentIdError};
 pub use fetch::{Fetch, FetchError, FetchEvent, Fetched, Look, Snapshot};
 pub use hash::Progress;
 pub use holding::{Access, ShareEvent};
+pub use manifest::{Entry, Manifest, ManifestError};
+pub use ranges::{RangeSet, RangesError};
 pub use shares::{Offer, OfferError, ShareId, ShareInfo, Shares, TransferInfo};
 pub use store::{Store, StoreError};

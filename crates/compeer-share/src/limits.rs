@@ -76,3 +76,31 @@ pub const MAX_PACKS: u64 = 1 << 30;
 
 /// How often a fetch in which nothing moves looks whether anything still can.
 pub const LOOK_AROUND: Duration = Duration::from_millis(250);
+// spoken codes
+
+/// Highest number of a code. Unit: none. Three digits are read out easily.
+pub const MAX_CODE_NUMBER: u16 = 999;
+
+/// How long a code is good. A guess: one call, or one walk through the house. Two words are not to be guessed
+/// against for days.
+pub const CODE_LASTS: Duration = Duration::from_secs(3600);
+
+/// Wrong guesses that a code for many bears. Unit: guesses. A room of people makes slips; at 22 bits three are still
+/// less than one chance in a million.
+pub const MANY_GUESSES: u8 = 3;
+
+/// Codes that one peer offers at a time, those that are over and not yet taken back included. Unit: codes. As many as
+/// one announcement tells.
+pub const MAX_CODES: usize = compeer::limits::MAX_CODE_NUMBERS;
+
+/// Attempts under way at a time at one peer, over all its codes. Unit: streams. A guess.
+pub const MAX_MEETINGS: usize = 32;
+
+/// How long each message of a meeting may take. A stranger who begins and says nothing has guessed by then.
+pub const MEET_STEP: Duration = Duration::from_secs(10);
+
+/// Longest share of SPAKE2. Unit: bytes. Ours have 33.
+pub const MAX_MEET_SHARE: usize = 64;
+
+/// Longest message of a meeting. Unit: bytes. A ticket and its MAC.
+pub const MAX_MEET_MESSAGE: usize = compeer::limits::MAX_TICKET_TEXT_LEN + 64;

@@ -152,7 +152,8 @@ impl Shares {
                 let Some(inner) = serving.upgrade() else { return };
                 // It waits for disks: on a thread of its own, that is.
                 let runtime = tokio::runtime::Handle::current();
-                let served = tokio::task::spawn_blocking(move || runtime.block_on(serve::serve(inner, stream)));
+                let served =
+                    tokio::task::spawn_blocking(move || runtime.block_on(serve::serve(inner, stream)));
                 let _ = served.await;
             }
         };
@@ -229,7 +230,8 @@ impl Shares {
             None => random(),
         };
         let content = ContentId::of(&bytes);
-        let in_place = files.into_iter().zip(&hashed).map(|((path, _), hashed)| (path, hashed.stamp)).collect();
+        let in_place =
+            files.into_iter().zip(&hashed).map(|((path, _), hashed)| (path, hashed.stamp)).collect();
         let holding = Arc::new(Holding::new(
             content,
             secret,
@@ -244,15 +246,22 @@ impl Shares {
         let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
         let row = match kept {
             Some(kept) => Some(kept.id),
-            None if offer.keep => Some(inner.store.keep_share(&Kept {
-                id: 0,
-                name: name.clone(),
-                secret,
-                access: serde_json::to_string(&offer.access).map_err(|e| StoreError::Io(e.into()))?,
-                paths: offer.paths.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(StoreError::Io)?,
-                exclude: offer.exclude.clone(),
-                limit: offer.limit,
-            })?),
+            None if offer.keep => Some(
+                inner.store.keep_share(&Kept {
+                    id: 0,
+                    name: name.clone(),
+                    secret,
+                    access: serde_json::to_string(&offer.access).map_err(|e| StoreError::Io(e.into()))?,
+                    paths: offer
+                        .paths
+                        .iter()
+                        .map(std::path::absolute)
+                        .collect::<Result<_, _>>()
+                        .map_err(StoreError::Io)?,
+                    exclude: offer.exclude.clone(),
+                    limit: offer.limit,
+                })?,
+            ),
             None => None,
         };
         let id = inner.next.fetch_add(1, Ordering::Relaxed);

@@ -150,11 +150,13 @@ impl Store {
                 }
             }
         }
-        let all: i64 = transaction.query_row("SELECT coalesce(sum(bytes), 0) FROM packs", [], |row| row.get(0))?;
+        let all: i64 =
+            transaction.query_row("SELECT coalesce(sum(bytes), 0) FROM packs", [], |row| row.get(0))?;
         let mut over = all - limits::MAX_PACKS as i64;
         let mut gone = Vec::new();
         {
-            let mut oldest = transaction.prepare("SELECT id, bytes FROM packs WHERE id != ?1 ORDER BY used")?;
+            let mut oldest =
+                transaction.prepare("SELECT id, bytes FROM packs WHERE id != ?1 ORDER BY used")?;
             let mut rows = oldest.query([pack])?;
             while over > 0 {
                 let Some(row) = rows.next()? else { break };
@@ -184,7 +186,14 @@ impl Store {
         let database = self.database()?;
         database.execute(
             "INSERT INTO shares (name, secret, access, paths, exclude, rate) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![kept.name, &kept.secret[..], kept.access, paths, exclude, kept.limit.map(|limit| limit as i64)],
+            params![
+                kept.name,
+                &kept.secret[..],
+                kept.access,
+                paths,
+                exclude,
+                kept.limit.map(|limit| limit as i64)
+            ],
         )?;
         Ok(database.last_insert_rowid() as u64)
     }
@@ -207,7 +216,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let database = self.database()?;
-        let mut all = database.prepare("SELECT id, name, secret, access, paths, exclude, rate FROM shares ORDER BY id")?;
+        let mut all = database
+            .prepare("SELECT id, name, secret, access, paths, exclude, rate FROM shares ORDER BY id")?;
         let rows = all.query_map([], |row| {
             let list = |column| row.get::<_, String>(column);
             Ok(Kept {
@@ -237,7 +247,8 @@ impl Known for Store {
                 |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, [u8; 32]>(2)?)),
             );
             let found = found.optional().ok()??;
-            let _ = database.execute("UPDATE packs SET used = ?2 WHERE id = ?1", [found.0, next_use(&database).ok()?]);
+            let _ = database
+                .execute("UPDATE packs SET used = ?2 WHERE id = ?1", [found.0, next_use(&database).ok()?]);
             found
         };
         let file = File::open(self.pack_path(pack)).ok()?;

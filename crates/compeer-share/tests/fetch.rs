@@ -30,7 +30,13 @@ async fn a_file_of_any_size_arrives_as_it_is() {
 async fn a_folder_keeps_its_names_times_and_executables() {
     use std::os::unix::fs::PermissionsExt;
     let (alice, bob) = (Person::new().await, Person::new().await);
-    let names = ["album/1.jpg", "album/sub/2 with space.jpg", "album/sub/deep/\u{d55c}\u{ae00}", "album/run", "album/empty"];
+    let names = [
+        "album/1.jpg",
+        "album/sub/2 with space.jpg",
+        "album/sub/deep/\u{d55c}\u{ae00}",
+        "album/run",
+        "album/empty",
+    ];
     for (i, name) in names.iter().enumerate() {
         alice.write(name, &noise(i * 30_000, i as u8));
     }
@@ -77,7 +83,8 @@ async fn without_the_secret_a_share_is_unknown() {
     };
     let only = alice.offer_as(only).await;
     assert!(matches!(bob.get(&ticket(&only)).await, Err(FetchError::Unknown)));
-    let public = Offer { paths: vec![alice.write("c", b"for all")], access: Access::Public, ..Offer::default() };
+    let public =
+        Offer { paths: vec![alice.write("c", b"for all")], access: Access::Public, ..Offer::default() };
     let mut public = ticket(&alice.offer_as(public).await);
     public.secret = [0; 16];
     bob.get(&public).await.unwrap();
@@ -174,7 +181,10 @@ async fn files_can_be_chosen() {
     let mut look = bob.shares.look(&ticket(&offered)).await.unwrap();
     assert!(matches!(look.select(&["*.png".to_string()]), Err(FetchError::NothingSelected(_))));
     look.select(&["*.jpg".to_string()]).unwrap();
-    assert_eq!(look.selected().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["d/b.jpg", "d/e/c.jpg"]);
+    assert_eq!(
+        look.selected().map(|entry| entry.path.as_str()).collect::<Vec<_>>(),
+        ["d/b.jpg", "d/e/c.jpg"]
+    );
     let survey = look.survey(&bob.target()).await.unwrap();
     let fetch = look.fetch(bob.target(), survey, compeer_share::staging::Existing::Ask).await.unwrap();
     within(fetch.done()).await.unwrap();

@@ -1,39 +1,98 @@
-//! `compeer pair PEER`: give a peer a name, once; afterwards the name suffices.
+//! `compeer pair`: give a peer a name, once; afterwards the name suffices.
 //!
-//! The handler, and what the other side is told, is `control/pair.rs`.
+//! By its address, ticket or id this side alone is paired, and the other one asked. By a spoken code both are: one
+//! makes it (`compeer pair`) and waits, the other types it. The handlers, and what the other side is told, are
+//! `control/pair.rs` and `control/pair/code.rs`.
 
 use crate::context::Context;
-use crate::control::pair;
-use crate::exit::Outcome;
+use crate::control::pair::{self, code};
+use crate::control::{ANSWER, parse};
+use crate::exit::{CommandError, Outcome};
 use crate::gateway::Gateway;
 use crate::input;
-use crate::node::Settings;
+use crate::node::{Settings, codes};
 use clap::Args;
+use std::time::Duration;
 
 /// Give a peer a name of yours and stay connected with it from now on.
 ///
-/// The other side is asked to do the same: its `compeer up` prints the line to type there.
+/// Without PEER: makes a code to be typed on the other machine, and both are paired. With a PEER the other side is asked to
+/// do the same: its `compeer up` prints the line to type there.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
+  compeer pair                         on machine one: prints what to type on the other
+  compeer pair 7-amber-tiger           on machine two: both are paired
+  compeer pair 7-amber-tiger --from 192.168.1.20
   compeer pair 192.168.1.20            under the name it tells
   compeer pair 192.168.1.20 --as bob")]
 pub(crate) struct Pair {
-    /// Address, ticket or id
-    pub(crate) peer: String,
+    /// A code, or an address, ticket or id; `-` reads it from standard input, @FILE from a file
+    #[arg(value_name = "CODE|PEER", hide_env_values = true, env = "COMPEER_CODE")]
+    pub(crate) peer: Vec<String>,
+    /// The same as no PEER, for scripts that want to say so
+    #[arg(long, hide = true)]
+    pub(crate) code: bool,
     /// The name to use for it [default: the one it tells]
     #[arg(long = "as", hide_env_values = true, env = "COMPEER_AS", value_name = "NAME")]
     pub(crate) petname: Option<String>,
+    /// With a code: where the other side is, if it is not found
+    #[arg(long, hide_env_values = true, env = "COMPEER_FROM", value_name = "HOST[:PORT]")]
+    pub(crate) from: Option<String>,
+    /// With a code: give up after looking this long for the other side
+    #[arg(long, hide_env_values = true, env = "COMPEER_TIMEOUT", value_name = "D", default_value = "30s", value_parser = crate::duration::parse)]
+    pub(crate) timeout: Duration,
 }
 
 impl Pair {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let question = pair::Pair { peer: input::word(&self.peer)?, petname: self.petname };
-        Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
-            let paired: pair::Paired = gateway.ask(pair::KIND, &question).await?;
-            context.console.show(&paired);
-            Ok(())
-        })
-        .await
+        if self.code || self.peer.is_empty() {
+            return offer(context, self.petname).await;
+        }
+        // As it is spoken: `compeer pair 7 amber tiger`; and the whole line is pasted easily.
+        let typed = input::word(&self.peer.join(" "))?;
+        let typed = typed.strip_prefix("compeer pair ").unwrap_or(&typed).trim().to_string();
+        let Some(code) = codes::typed(&typed).transpose()? else {
+            if self.from.is_some() {
+                return Err(CommandError::usage(format!("{typed:?} is no code, and --from needs one")));
+            }
+            let question = pair::Pair { peer: typed, petname: self.petname };
+            return show(context, pair::KIND, &question).await;
+        };
+        let from = self.from.as_deref().and_then(|from| from.parse().ok());
+        context.console.note(&format!("looking for {}", codes::looking_for(&code, from.as_ref())));
+        let timeout_ms = self.timeout.as_millis() as u64;
+        let question = code::Find { code, from: self.from, petname: self.petname, timeout_ms };
+        show(context, code::FIND, &question).await
     }
+}
+
+async fn show(context: &Context, kind: &str, question: &impl serde::Serialize) -> Outcome {
+    Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
+        let paired: pair::Paired = gateway.ask(kind, question).await?;
+        context.console.show(&paired);
+        Ok(())
+    })
+    .await
+}
+
+/// Makes a code and waits for whoever types it.
+async fn offer(context: &Context, petname: Option<String>) -> Outcome {
+    Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
+        let mut answers = gateway.open_call(code::OFFER, &code::Offer { petname: petname.clone() }).await?;
+        while let Some(answer) = answers.next().await? {
+            if answer.kind == code::OFFERED {
+                let offered: code::Offered = parse(&answer.body)?;
+                context.console.note("on the other machine, type:");
+                context.console.show(&offered);
+                let from = offered.from.map(|from| format!("; if it finds nobody, add  --from {from}"));
+                let from = from.unwrap_or_default();
+                context.console.note(&format!("waiting; the code bears one guess and an hour{from}"));
+            } else if answer.kind == ANSWER {
+                context.console.show(&parse::<pair::Paired>(&answer.body)?);
+            }
+        }
+        Ok(())
+    })
+    .await
 }

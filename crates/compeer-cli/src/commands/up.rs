@@ -100,7 +100,7 @@ impl Up {
             None => context.home()?,
         };
         let lock = become_the_peer(context, &home).await?;
-        let node = Node::start(&home, self.settings()?).await?;
+        let node = Node::start(&home, self.settings(context)?).await?;
         let screen = Screen::new(context.console.clone(), &node, self.detached.then(|| home.log_path()));
         let hold = Hold::start(&home, lock, node.clone())?;
         context.console.show(&Started::new(status::of(&node)?));
@@ -121,7 +121,7 @@ impl Up {
         joined
     }
 
-    fn settings(&self) -> Outcome<Settings> {
+    fn settings(&self, context: &Context) -> Outcome<Settings> {
         let at: Vec<_> =
             self.listen.iter().map(|text| listen::parse(text)).collect::<Outcome<Vec<_>>>()?.concat();
         let listening = match (at.is_empty(), self.temp) {
@@ -136,6 +136,7 @@ impl Up {
             name: self.name.clone(),
             max_peers: self.max_peers,
             temporary: self.temp,
+            discovery: context.discovery(),
         })
     }
 }

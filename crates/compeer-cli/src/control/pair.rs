@@ -1,6 +1,9 @@
 //! `pair` and `forget`: give a peer a petname, and take it away again.
 //!
-//! Pairing is one-sided: it changes this side alone, at once. The other side is told, and asked to do the same.
+//! Pairing is one-sided: it changes this side alone, at once. The other side is told, and asked to do the same. By a
+//! spoken code both sides do it at once (`pair/code.rs`).
+
+pub(crate) mod code;
 
 use crate::console::Report;
 use crate::exit::{CommandError, Outcome};
@@ -9,7 +12,7 @@ use crate::node::Node;
 use crate::node::answers::{PAIR, PairReply};
 use crate::node::state::wall_seconds;
 use crate::target;
-use compeer::{PeerAddr, PeerId};
+use compeer::{Addr, PeerAddr, PeerId, limits};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -54,24 +57,47 @@ impl Report for Paired {
 }
 
 pub(super) async fn answer(node: Node, pair: Pair) -> Outcome<Paired> {
-    if let Some(name) = &pair.petname {
-        names::check_petname(name).map_err(|error| CommandError::usage(format!("--as {name:?}: {error}")))?;
-    }
+    check(pair.petname.as_deref())?;
     let reached = node.reach(&pair.peer).await?;
     if reached.id == node.state.id {
         return Err(CommandError::usage("that is this peer itself"));
     }
-    let offered = reached.nickname.as_deref().unwrap_or_default();
-    let wanted = pair.petname.clone().unwrap_or_else(|| names::petname_from(offered));
-    let name = node.state.store.pair(reached.id, &wanted, pair.petname.is_some())?;
-    let addrs = addresses(&node, &pair.peer, reached.id)?;
-    node.state.store.seen(reached.id, reached.nickname.as_deref(), &addrs.texts(), wall_seconds())?;
-    node.state.set_petname(reached.id, Some(name.clone()));
-    node.state.answered(reached.id);
-    node.peer.know(reached.id);
-    node.keep(addrs.0);
+    let addrs = target::resolve(&pair.peer, &node.state.store)?.addrs;
+    let name = enter(&node, reached.id, reached.nickname.as_deref(), pair.petname.as_deref(), addrs)?;
     let mutual = tell(&node, reached.id).await;
     Ok(Paired { event: "paired".into(), peer: reached.id, name, mutual, own: node.state.id })
+}
+
+/// Whether the user's name for a peer can be one.
+fn check(petname: Option<&str>) -> Outcome {
+    let Some(name) = petname else { return Ok(()) };
+    names::check_petname(name).map_err(|error| CommandError::usage(format!("--as {name:?}: {error}")))
+}
+
+/// Pairs with a peer that is connected, which may be found at these addresses; the name it has from now on.
+fn enter(
+    node: &Node,
+    id: PeerId,
+    nickname: Option<&str>,
+    petname: Option<&str>,
+    mut addrs: Vec<Addr>,
+) -> Outcome<String> {
+    let wanted = petname.map_or_else(|| names::petname_from(nickname.unwrap_or_default()), str::to_string);
+    let name = node.state.store.pair(id, &wanted, petname.is_some())?;
+    // Where it was said to be, then where it was dialled, then what it says of itself.
+    for addr in node.known_addrs(id) {
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    addrs.truncate(limits::MAX_ADDRS);
+    let texts: Vec<_> = addrs.iter().map(ToString::to_string).collect();
+    node.state.store.seen(id, nickname, &texts, wall_seconds())?;
+    node.state.set_petname(id, Some(name.clone()));
+    node.state.answered(id);
+    node.peer.know(id);
+    node.keep(PeerAddr { id, addrs });
+    Ok(name)
 }
 
 /// Tells the other side; what it said.
@@ -80,26 +106,6 @@ async fn tell(node: &Node, id: PeerId) -> Option<bool> {
     let reply = call.one().await.ok()?;
     let reply: PairReply = serde_json::from_slice(&reply.body).ok()?;
     Some(reply.paired)
-}
-
-struct Addresses(PeerAddr);
-
-impl Addresses {
-    fn texts(&self) -> Vec<String> {
-        self.0.addrs.iter().map(ToString::to_string).collect()
-    }
-}
-
-/// Where a peer may be reached: what was typed, then where it was dialled, then what it says of itself.
-fn addresses(node: &Node, typed: &str, id: PeerId) -> Outcome<Addresses> {
-    let mut addrs = target::resolve(typed, &node.state.store)?.addrs;
-    for addr in node.known_addrs(id) {
-        if !addrs.contains(&addr) {
-            addrs.push(addr);
-        }
-    }
-    addrs.truncate(compeer::limits::MAX_ADDRS);
-    Ok(Addresses(PeerAddr { id, addrs }))
 }
 
 /// Forget that peer, or the key of that address.

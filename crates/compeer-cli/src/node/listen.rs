@@ -102,8 +102,7 @@ async fn spawn_anywhere(
 ) -> Outcome<Peer> {
     let mut tries = 1;
     loop {
-        let probe = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|probe| probe.local_addr());
-        let port = probe.map_err(|error| CommandError::failed(format!("no free port: {error}")))?.port();
+        let port = free(0)?;
         match spawn_everywhere(state, identity(), settings, relations, port).await {
             Err(error) if taken(&error) && tries < TRIES => tries += 1,
             spawned => return spawned.map_err(|error| cannot(&error)),
@@ -146,6 +145,40 @@ async fn spawn_at(
     builder = relations.blocked.iter().fold(builder, |builder, id| builder.block(*id));
     builder = relations.known.iter().fold(builder, |builder, id| builder.know(*id));
     answers::register(builder, state).spawn().await
+}
+
+impl super::Node {
+    /// Makes sure that others can reach this node: one that dials only begins to listen, as `up` would.
+    ///
+    /// # Errors
+    ///
+    /// No port can be had.
+    pub(crate) fn listen(&self) -> Outcome {
+        if !self.peer.local_addrs().is_empty() {
+            return Ok(());
+        }
+        let remembered = self.state.store.setting("port")?.and_then(|port| port.parse().ok());
+        let both = |port| if has_ipv6() { everywhere(port).to_vec() } else { everywhere(port)[..1].to_vec() };
+        let ports = [remembered.unwrap_or(limits::DEFAULT_PORT)].into_iter().chain([0; TRIES]);
+        let mut trouble = None;
+        for port in ports {
+            // A free one is not remembered: this node is not long here.
+            match free(port).and_then(|port| self.peer.listen(both(port)).map_err(|error| cannot(&error))) {
+                Ok(_) => return Ok(()),
+                Err(error) => trouble = Some(error),
+            }
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+}
+
+/// This port, or one that was free for both families a moment ago.
+fn free(port: u16) -> Outcome<u16> {
+    if port != 0 {
+        return Ok(port);
+    }
+    let probe = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|probe| probe.local_addr());
+    Ok(probe.map_err(|error| CommandError::failed(format!("no free port: {error}")))?.port())
 }
 
 /// How this home stands to other peers.

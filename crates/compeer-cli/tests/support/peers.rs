@@ -17,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) struct Home {
     dir: tempfile::TempDir,
     name: String,
+    /// Where it looks for others within this machine; `None`: nowhere.
+    near: Option<u16>,
 }
 
 /// What a command printed and how it ended.
@@ -30,7 +32,17 @@ pub(crate) struct Ended {
 impl Home {
     /// A new home of a peer that calls itself `name`.
     pub(crate) fn new(name: &str) -> Home {
-        Home { dir: tempfile::Builder::new().prefix("cli-").tempdir().unwrap(), name: name.to_string() }
+        Home {
+            dir: tempfile::Builder::new().prefix("cli-").tempdir().unwrap(),
+            name: name.to_string(),
+            near: None,
+        }
+    }
+
+    /// The same, among others of this test that are near.
+    pub(crate) fn near(mut self, port: u16) -> Home {
+        self.near = Some(port);
+        self
     }
 
     /// The directory.
@@ -54,6 +66,10 @@ impl Home {
         let runtime = self.dir.path().join("run");
         std::fs::create_dir_all(&runtime).unwrap();
         command.env("XDG_RUNTIME_DIR", runtime).env("USER", &self.name).env("COMPEER_HOME", self.path());
+        match self.near {
+            Some(port) => command.env("COMPEER_DISCOVERY_PORT", port.to_string()),
+            None => command.env("COMPEER_NO_DISCOVERY", "1"),
+        };
         command.args(arguments).stdin(Stdio::null());
         command
     }

@@ -215,7 +215,9 @@ impl Job {
         let path = &self.manifest.entries()[segment.file].path;
         let shown = text::escape(path);
         *lock(&self.refusal) = Some(match why {
-            Why::Changed => format!("{shown} was changed there since it was shared: it has to be shared again"),
+            Why::Changed => {
+                format!("{shown} was changed there since it was shared: it has to be shared again")
+            }
             Why::Unreadable => format!("{shown} cannot be read there"),
             Why::Stopped => "the share was stopped".into(),
             Why::Missing => "the others do not have it either".into(),

@@ -219,7 +219,8 @@ impl Lane {
             let len = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
             self.read_exact(Into::Buffer(len)).await?;
             for data in self.buffer[..len].chunks(GROUP as usize) {
-                let mut right = || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
+                let mut right =
+                    || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
                 sound = sound && (!wanted || right());
                 group += 1;
             }

@@ -93,7 +93,10 @@ impl Disk {
             self.staging.sync_all().map_err(io::Error::from)?;
         } else {
             for file in &touched {
-                self.staging.file(&self.manifest.entries()[*file].path).map_err(io::Error::from)?.sync_data()?;
+                self.staging
+                    .file(&self.manifest.entries()[*file].path)
+                    .map_err(io::Error::from)?
+                    .sync_data()?;
             }
         }
         self.pack.sync_data()?;
