@@ -130,6 +130,7 @@ impl std::fmt::Display for Refusals<'_> {
 impl From<StagingError> for FetchError {
     fn from(error: StagingError) -> Self {
         match error {
+            StagingError::NoSpace { needed: Some(needed), free } => FetchError::NoRoom { needed, free },
             StagingError::NoSpace { .. } => FetchError::DiskFull,
             error => FetchError::Target(Arc::new(error)),
         }
@@ -406,10 +407,7 @@ impl Look {
         let ready = resume::ready(&directory, &record, &self.bytes, &self.manifest, &self.layout)?;
         let missing = wanted.difference(&ready.have);
         let done: u64 = self.bytes() - missing.iter().map(|range| self.layout.byte_len(&range)).sum::<u64>();
-        let (needed, free) = (self.bytes() - done, ready.staging.free_space()?);
-        if needed > free {
-            return Err(FetchError::NoRoom { needed, free });
-        }
+        ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done)?;
         let staging = Arc::new(ready.staging);
         let holding = Arc::new(Holding::new(
             content,
@@ -455,7 +453,7 @@ impl Look {
         let run = Run { job: job.clone(), place, holding, equal, total, selected: self.selected };
         let (ended, outcome) = watch::channel(None);
         tokio::spawn(async move {
-            ended.send_replace(Some(run.to_end(self.ticket, self.opened, told).await));
+            ended.send_replace(Some(run.through(self.ticket, self.opened, told).await));
         });
         Fetch { job, outcome, events: receiver, total }
     }
@@ -529,7 +527,7 @@ struct Run {
 }
 
 impl Run {
-    async fn to_end(
+    async fn through(
         mut self,
         ticket: ShareTicket,
         opened: Vec<Opened>,
@@ -565,7 +563,7 @@ impl Run {
                     let Sink::Disk(disk) = &job.sink else { return Ok(Vec::new()) };
                     let placed = disk.staging.place(&job.manifest, &placement)?;
                     if let Some(holding) = holding {
-                        let _ = holding;
+                        holding.placed(&placement);
                     }
                     // What is left in the home is of no use any more; if it stays, it is listed.
                     let _ = directory.remove();

@@ -23,7 +23,7 @@ const PIECE: u64 = 4096;
 const READ: usize = 128 * 1024;
 
 /// What tells one state of a file from another, without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stamp {
     /// Device.
     pub dev: u64,

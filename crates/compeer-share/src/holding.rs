@@ -21,7 +21,7 @@ use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::pace::Pace;
 use crate::ranges::RangeSet;
-use crate::staging::Staging;
+use crate::staging::{Placement, Staging};
 use crate::wire::{self, Why};
 
 /// Who may have a share.
@@ -107,6 +107,7 @@ impl Open {
 }
 
 impl Holding {
+    #[allow(clippy::too_many_arguments, reason = "made in two places")]
     pub(crate) fn new(
         content: ContentId,
         secret: [u8; 16],
@@ -165,8 +166,13 @@ impl Holding {
         }
     }
 
-    /// The files have been put in their places.
-    pub(crate) fn placed(&self, files: Vec<(PathBuf, Stamp)>) {
+    /// The files have been put in their places: those that can still be read are served from there.
+    pub(crate) fn placed(&self, placement: &Placement) {
+        let mut files = vec![(PathBuf::new(), Stamp::default()); self.manifest.entries().len()];
+        for (file, path) in placement.places() {
+            let stamp = File::open(&path).and_then(|open| Stamp::of(&open)).unwrap_or_default();
+            files[file] = (path, stamp);
+        }
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = Files::InPlace(files);
     }
 

@@ -104,3 +104,14 @@ pub const MAX_MEET_SHARE: usize = 64;
 
 /// Longest message of a meeting. Unit: bytes. A ticket and its MAC.
 pub const MAX_MEET_MESSAGE: usize = compeer::limits::MAX_TICKET_TEXT_LEN + 64;
+
+/// Directories kept open while files are written below them. Unit: directories, each a file descriptor; 1,024 of those are
+/// all that a process has by default.
+pub const MAX_OPEN_DIRS: usize = 64;
+
+/// Files and folders that are synced one by one; for more the whole file system is, at once. Unit: files. A guess: a sync
+/// of one is a commit of the file system's journal, a few milliseconds on a disk.
+pub const SYNC_ONE_BY_ONE: usize = 4;
+
+/// Highest number that a received file gets beside one of the same name: `name (999).txt`. Unit: numbers. A guess.
+pub const MAX_NUMBERED: u32 = 999;

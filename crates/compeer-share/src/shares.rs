@@ -120,6 +120,7 @@ struct Active {
 /// What all parts share.
 pub(crate) struct Inner {
     pub(crate) peer: Peer,
+    #[allow(dead_code, reason = "signs provider records")]
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) holdings: Holdings,
@@ -355,6 +356,7 @@ impl Shares {
 }
 
 /// 16 bytes that nobody guesses.
+#[expect(clippy::disallowed_methods, reason = "a secret, which no seed may repeat")]
 fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     // Without randomness nothing is safe.

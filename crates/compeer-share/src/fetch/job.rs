@@ -24,6 +24,9 @@ use crate::wire::Why;
 /// Events that wait for a reader that does not read; further ones are left out.
 pub(super) const EVENTS: usize = 256;
 
+/// Groups between two words on what has arrived, to those who fetch from us: 4 MiB.
+const HAVE_EVERY: u64 = 256;
+
 /// How a fetch stands.
 #[derive(Clone, Debug)]
 pub(super) enum State {
@@ -183,7 +186,7 @@ impl Job {
         self.done.fetch_add(bytes, Ordering::Relaxed);
         if let Some(holding) = &self.holding {
             // Told to those who fetch from us when there is enough of it to be worth a frame.
-            let whole = segment.line.end % 256 == 0 || done;
+            let whole = segment.line.end.is_multiple_of(HAVE_EVERY) || done;
             holding.have.send_if_modified(|have| {
                 if let Some(have) = have {
                     have.insert(segment.line.clone());

@@ -13,15 +13,13 @@ use tokio::sync::mpsc;
 
 use crate::journal::Journal;
 use crate::layout::{Layout, Segment};
+use crate::limits::SYNC_ONE_BY_ONE;
 use crate::manifest::Manifest;
 use crate::staging::Staging;
 use crate::tree::{self, NODE};
 
 /// Bytes between two checkpoints. DESIGN: power loss costs at most one.
 const CHECKPOINT: u64 = 16 * 1024 * 1024;
-
-/// Files that are synced one by one at a checkpoint; more, and the whole file system is. A guess.
-const SYNC_ONE_BY_ONE: usize = 4;
 
 /// See the module.
 pub(crate) enum Sink {
@@ -62,7 +60,7 @@ impl Disk {
     /// Opens a file for writing, made at its full length the first time.
     pub(crate) fn open(&self, file: usize) -> io::Result<File> {
         let entry = &self.manifest.entries()[file];
-        let opened = self.staging.file(&entry.path).map_err(io::Error::from)?;
+        let opened = self.staging.file(&entry.path)?;
         lock(&self.touched).insert(file);
         Ok(opened)
     }
@@ -90,13 +88,10 @@ impl Disk {
         let mark = lock(&self.journal).mark();
         let touched = std::mem::take(&mut *lock(&self.touched));
         if touched.len() > SYNC_ONE_BY_ONE {
-            self.staging.sync_all().map_err(io::Error::from)?;
+            self.staging.sync_all()?;
         } else {
             for file in &touched {
-                self.staging
-                    .file(&self.manifest.entries()[*file].path)
-                    .map_err(io::Error::from)?
-                    .sync_data()?;
+                self.staging.file(&self.manifest.entries()[*file].path)?.sync_data()?;
             }
         }
         self.pack.sync_data()?;
@@ -107,8 +102,11 @@ impl Disk {
 /// Puts segments back into order for one reader.
 pub(crate) struct InOrder {
     out: mpsc::Sender<Bytes>,
-    waiting: tokio::sync::Mutex<(u64, BTreeMap<u64, (u64, Bytes)>)>,
+    waiting: tokio::sync::Mutex<Waiting>,
 }
+
+/// The next group to be sent, and by their first group, segments that came before their turn, with their ends.
+type Waiting = (u64, BTreeMap<u64, (u64, Bytes)>);
 
 impl InOrder {
     /// Begins at this group; sends in order.

@@ -17,60 +17,60 @@ use compeer_share::{
 use tempfile::TempDir;
 
 /// How long anything in a test may take.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Somebody.
-pub struct Person {
-    pub peer: Peer,
-    pub shares: Shares,
-    pub home: TempDir,
-    pub files: TempDir,
+pub(crate) struct Person {
+    pub(crate) peer: Peer,
+    pub(crate) shares: Shares,
+    pub(crate) home: TempDir,
+    pub(crate) files: TempDir,
 }
 
 impl Person {
-    pub async fn new() -> Person {
+    pub(crate) async fn new() -> Person {
         Person::with(Identity::generate(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()).await
     }
 
-    pub async fn with(identity: Identity, home: TempDir, files: TempDir) -> Person {
+    pub(crate) async fn with(identity: Identity, home: TempDir, files: TempDir) -> Person {
         let peer = Peer::builder().identity(identity.clone()).listen("127.0.0.1:0").spawn().await.unwrap();
         let shares = Shares::attach(&peer, identity, Store::at(home.path()));
         Person { peer, shares, home, files }
     }
 
     /// Writes a file in this person's directory.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.files.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
     }
 
-    pub async fn offer(&self, path: &Path) -> ShareInfo {
+    pub(crate) async fn offer(&self, path: &Path) -> ShareInfo {
         self.offer_as(Offer { paths: vec![path.to_path_buf()], ..Offer::default() }).await
     }
 
-    pub async fn offer_as(&self, offer: Offer) -> ShareInfo {
+    pub(crate) async fn offer_as(&self, offer: Offer) -> ShareInfo {
         self.shares.offer(offer, Arc::new(Progress::default())).await.unwrap()
     }
 
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target { dir: self.files.path().to_path_buf(), file_name: None }
     }
 
-    pub async fn begin(&self, ticket: &ShareTicket) -> Result<Fetch, FetchError> {
+    pub(crate) async fn begin(&self, ticket: &ShareTicket) -> Result<Fetch, FetchError> {
         let look = self.shares.look(ticket).await?;
         let survey = look.survey(&self.target()).await?;
         look.fetch(self.target(), survey, Existing::Ask).await
     }
 
     /// Fetches everything into this person's directory.
-    pub async fn get(&self, ticket: &ShareTicket) -> Result<Fetched, FetchError> {
+    pub(crate) async fn get(&self, ticket: &ShareTicket) -> Result<Fetched, FetchError> {
         within(async { self.begin(ticket).await?.done().await }).await
     }
 
     /// Fetches, and what happened meanwhile.
-    pub async fn watch(&self, ticket: &ShareTicket) -> (Result<Fetched, FetchError>, Vec<FetchEvent>) {
+    pub(crate) async fn watch(&self, ticket: &ShareTicket) -> (Result<Fetched, FetchError>, Vec<FetchEvent>) {
         within(async {
             let mut fetch = self.begin(ticket).await.unwrap();
             let mut events = Vec::new();
@@ -82,12 +82,12 @@ impl Person {
         .await
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.files.path().join(name)).unwrap()
     }
 
     /// The names in this person's directory.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.files.path()).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -96,18 +96,18 @@ impl Person {
     }
 }
 
-pub fn ticket(info: &ShareInfo) -> ShareTicket {
+pub(crate) fn ticket(info: &ShareInfo) -> ShareTicket {
     info.ticket.parse().unwrap()
 }
 
 /// Bytes that no compression and no luck would make.
-pub fn noise(len: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u8) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// With a deadline.
-pub async fn within<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, work).await.expect("it takes too long")
 }
