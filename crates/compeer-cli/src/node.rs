@@ -102,7 +102,7 @@ impl Node {
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;
-            node.announce();
+            node.be_near();
         }
         Ok(node)
     }

@@ -57,19 +57,22 @@ impl Report for Overview {
         }
         lines.push("What to type next:".to_string());
         let friend = self.peers.iter().find(|row| row.paired).map(|row| row.name.as_str());
+        let near = self.peers.iter().find(|row| row.near && !row.connected && !row.blocked);
+        let near = near.and_then(|row| row.addr.as_deref()).unwrap_or("ADDRESS");
         match (up, friend) {
             (false, _) => {
                 lines.push(
                     "  compeer up                     be a peer; prints the line to type elsewhere".into(),
                 );
-                lines.push("  compeer say ADDRESS hello      say something to a peer that is up".into());
+                let say = format!("compeer say {} hello", friend.unwrap_or(near));
+                lines.push(format!("  {say:<30} say something to a peer that is up"));
                 lines.push("  compeer try                    a tour on this machine alone".into());
             }
             (true, friend) => {
-                let friend = friend.unwrap_or("ADDRESS");
+                let friend = friend.unwrap_or(near);
                 lines.push(format!("  {:<30} say something", format!("compeer say {friend} hello")));
                 lines.push(format!("  {:<30} talk line by line", format!("compeer chat {friend}")));
-                lines.push("  compeer pair ADDRESS           give a peer a name, once".into());
+                lines.push("  compeer pair                   give another machine a name, once".into());
             }
         }
         lines.push("All commands: compeer --help".into());

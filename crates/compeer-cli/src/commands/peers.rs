@@ -1,4 +1,4 @@
-//! `compeer peers`: who is paired, who is connected, who is blocked.
+//! `compeer peers`: who is paired, who is connected, who is near, who is blocked.
 //!
 //! With `--forget` it undoes: the pairing of a peer, or the key learnt for an address, which is what to do when a machine
 //! was set up anew and really has another key.
@@ -11,7 +11,9 @@ use crate::input;
 use crate::node::Settings;
 use clap::Args;
 
-/// List the peers: those you paired with, those connected now, those blocked.
+/// List the peers: those you paired with, those connected now, those near, those blocked.
+///
+/// Near is who announces itself on this network; without a running `compeer up` it is looked for, for a moment.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

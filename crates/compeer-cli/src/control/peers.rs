@@ -1,13 +1,14 @@
-//! `peers`: who is paired, connected, blocked, or asked to be paired.
+//! `peers`: who is paired, connected, near, blocked, or asked to be paired.
 //!
-//! One row per peer, gathered from the database, the live connections and the open requests, paired ones first. Strangers
-//! appear only while they are connected or wait for an answer.
+//! One row per peer, gathered from the database, the live connections, the open requests, and those who announce
+//! themselves on the local network; paired ones first. Strangers appear only while they are connected, near, or wait
+//! for an answer. That somebody is near is a claim: who he is, is proven when he is called.
 
 use crate::console::Report;
 use crate::duration;
 use crate::exit::Outcome;
-use crate::node::Node;
 use crate::node::state::wall_seconds;
+use crate::node::{Node, Role};
 use compeer::PeerId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,7 +32,10 @@ pub(crate) struct Row {
     pub(crate) connected: bool,
     /// It asks to be paired.
     pub(crate) asks: bool,
-    /// Where it is connected from or to.
+    /// It announces itself on this network.
+    #[serde(default)]
+    pub(crate) near: bool,
+    /// Where it is connected from or to, or else where it says it is.
     pub(crate) addr: Option<String>,
     pub(crate) rtt_us: Option<u64>,
     /// Seconds since it was last connected, if it is not now.
@@ -48,6 +52,8 @@ impl Report for Row {
             let rtt = self.rtt_us.map(|rtt| duration::show(Duration::from_micros(rtt)));
             let how: Vec<_> = self.addr.iter().cloned().chain(rtt).collect();
             words.push(format!("connected ({})", how.join(", ")));
+        } else if self.near {
+            words.push(format!("near ({})", self.addr.as_deref().unwrap_or_default()));
         } else if let Some(seconds) = self.last_seen_s {
             words.push(format!("last seen {} ago", duration::show(Duration::from_secs(seconds))));
         } else {
@@ -81,13 +87,29 @@ pub(super) async fn answer(node: Node, _: ListPeers) -> Outcome<Vec<Row>> {
         row.rtt_us = connection.rtt.map(|rtt| rtt.as_micros() as u64);
         row.name = node.state.shown_name(connection.peer_id, connection.name.as_deref());
     }
+    let near = match node.state.role {
+        Role::Up => node.near.seen(),
+        // It has only now begun to look.
+        Role::Alone => node.look_around().await,
+    };
+    for nearby in near {
+        let row = row(&mut rows, nearby.peer.id);
+        row.near = true;
+        if row.connected {
+            continue;
+        }
+        row.addr = nearby.peer.addrs.first().map(ToString::to_string);
+        if row.name.is_empty() {
+            row.name = node.state.shown_name(nearby.peer.id, nearby.name.as_deref());
+        }
+    }
     for (id, nickname) in node.state.pending() {
         let row = row(&mut rows, id);
         row.asks = true;
         row.name = node.state.shown_name(id, nickname.as_deref());
     }
     let mut rows: Vec<Row> = rows.into_values().collect();
-    rows.sort_by_key(|row| (!row.paired, !row.connected, row.name.clone()));
+    rows.sort_by_key(|row| (!row.paired, !row.connected, !row.near, row.name.clone()));
     Ok(rows)
 }
 

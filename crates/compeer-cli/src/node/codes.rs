@@ -38,7 +38,7 @@ pub(crate) struct CodeOffer {
 /// No port can be had, or too many codes are offered.
 pub(crate) async fn offer_code(node: &Node, payload: &Ticket, many: bool) -> Outcome<CodeOffer> {
     node.listen()?;
-    let taken: Vec<u16> = node.look_around().await.into_iter().flat_map(|near| near.numbers).collect();
+    let taken = node.near.numbers().await;
     let meeting = node.near.meeting();
     let cannot = |error: compeer_share::meet::CannotOffer| CommandError::failed(error.to_string());
     let code = meeting.new_code(&taken).map_err(cannot)?;
@@ -153,7 +153,7 @@ async fn near(node: &Node, code: &Code, trouble: &Arc<Mutex<Option<String>>>) ->
             },
             change = changes.next() => match change {
                 Some(Change::Found(nearby)) if offers(&nearby, number, node) && attempts.len() < AT_ONCE => {
-                    let who = node.shown_nearby(&nearby);
+                    let who = node.state.shown_name(nearby.peer.id, nearby.name.as_deref());
                     if tried.insert(nearby.peer.id) {
                         begin(&mut attempts, nearby.peer, who);
                     }

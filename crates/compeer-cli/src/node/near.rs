@@ -6,16 +6,21 @@
 
 use super::{Node, Role};
 use crate::exit::{CommandError, Outcome};
-use compeer::discovery::{Announcement, Discovery, DiscoveryError, Nearby, Settings};
-use compeer::{Peer, PeerId};
+use compeer::discovery::{Announcement, Change, Changes, Discovery, DiscoveryError, Nearby, Settings};
+use compeer::{Addr, Peer, PeerAddr};
 use compeer_share::meet::Meeting;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long one looks around before what was seen counts as all there is. A guess: an answer takes 20 to 100 ms, and
-/// one that was asked a moment before may wait for a second.
-const LOOK: Duration = Duration::from_millis(600);
+/// How long one looks around before what was seen counts as all there is. Measured between two namespaces: answers come
+/// after 20 to 100 ms.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long when nobody was seen. Who has answered somebody else a moment before does not do so again within a second
+/// (RFC 6762 §6), and by then is asked once more.
+const LOOK_AGAIN: Duration = Duration::from_millis(1200);
+/// How long before a code gets its number. Longer is not worth it: two numbers are seldom the same.
+const GLANCE: Duration = Duration::from_millis(300);
 
 /// What a node knows of the local network. Clones are the same.
 #[derive(Clone)]
@@ -59,13 +64,19 @@ impl Near {
         Ok(discovery)
     }
 
-    /// Looks around for so long that who is there has been seen; no time if that was done before.
-    pub(super) async fn look(&self) {
+    /// Looks around for so long; no time if that was done before.
+    async fn look(&self, time: Duration) {
         let Ok(_) = self.discovery() else { return };
         let since = lock(&self.0.begun).as_ref().map(|(_, since)| *since);
         if let Some(since) = since {
-            tokio::time::sleep_until(since + LOOK).await;
+            tokio::time::sleep_until(since + time).await;
         }
+    }
+
+    /// The numbers of codes that others offer, as far as a glance shows.
+    pub(super) async fn numbers(&self) -> Vec<u16> {
+        self.look(GLANCE).await;
+        self.seen().into_iter().flat_map(|nearby| nearby.numbers).collect()
     }
 
     /// Who was seen; nobody if it was not looked around.
@@ -83,6 +94,37 @@ impl Near {
 }
 
 impl Node {
+    /// For `up`: tells those near of this node from now on, and calls paired peers that come near, who may have another
+    /// address than the last time.
+    pub(super) fn be_near(&self) {
+        self.announce();
+        if let Ok(discovery) = self.near.discovery() {
+            tokio::spawn(self.clone().follow(discovery.changes()));
+        }
+    }
+
+    async fn follow(self, mut changes: Changes) {
+        // One at a time: there is no hurry, and nobody is to make us call all around.
+        while let Some(change) = changes.next().await {
+            let Change::Found(nearby) = change else { continue };
+            let (id, known) = (nearby.peer.id, self.peer.is_known(nearby.peer.id));
+            if known && !self.peer.is_blocked(id) && self.connection(id).is_none() {
+                // If that fails, it is tried again at the addresses of old.
+                let _ = self.peer.connect(nearby.peer).await;
+            }
+        }
+    }
+
+    /// The same addresses, and those at which the peer says it is near.
+    pub(super) fn with_near(&self, mut peer: PeerAddr) -> PeerAddr {
+        let near = self.near.seen().into_iter().find(|nearby| nearby.peer.id == peer.id);
+        let new = |addr: &Addr| !peer.addrs.contains(addr);
+        let near: Vec<_> = near.into_iter().flat_map(|near| near.peer.addrs).filter(new).collect();
+        peer.addrs.extend(near);
+        peer.addrs.truncate(compeer::limits::MAX_ADDRS);
+        peer
+    }
+
     /// Tells those near what this node is now and which codes it offers; or nothing, when it is a command's own and
     /// offers none.
     pub(super) fn announce(&self) {
@@ -100,17 +142,11 @@ impl Node {
 
     /// Looks around, if that was not done before; who is near then.
     pub(crate) async fn look_around(&self) -> Vec<Nearby> {
-        self.near.look().await;
+        self.near.look(LOOK).await;
+        if self.near.seen().is_empty() {
+            self.near.look(LOOK_AGAIN).await;
+        }
         self.near.seen()
-    }
-
-    /// How somebody who announces himself is called on the screen.
-    pub(crate) fn shown_nearby(&self, nearby: &Nearby) -> String {
-        self.shown(nearby.peer.id, nearby.name.as_deref())
-    }
-
-    pub(super) fn shown(&self, id: PeerId, nickname: Option<&str>) -> String {
-        self.state.shown_name(id, nickname)
     }
 }
 

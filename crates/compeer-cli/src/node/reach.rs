@@ -70,7 +70,9 @@ impl Node {
 
     async fn connect(&self, typed: &str, target: &Target) -> Outcome<PeerId> {
         let connected = match (target.id, &target.typed) {
-            (Some(id), _) => self.peer.connect(PeerAddr { id, addrs: target.addrs.clone() }).await,
+            (Some(id), _) => {
+                self.peer.connect(self.with_near(PeerAddr { id, addrs: target.addrs.clone() })).await
+            }
             (None, Some(addr)) => self.peer.connect(addr.clone()).await,
             (None, None) => return Err(CommandError::usage(format!("{typed:?} names nobody"))),
         };

@@ -149,6 +149,8 @@ impl Stage {
         }
         // Without a runtime directory the control socket lies in the home, and goes with it.
         command.env_remove("XDG_RUNTIME_DIR").env("COMPEER_HOME", self.directory.path().join(name));
+        // Each other they may find, and nobody else; below the ports that the system hands out.
+        command.env("COMPEER_DISCOVERY_PORT", (20_000 + std::process::id() % 10_000).to_string());
         command.args(arguments).kill_on_drop(true);
         Ok(command)
     }
