@@ -37,7 +37,12 @@ pub(crate) enum End {
     /// Nothing more is wanted.
     Done(Box<Lane>),
     /// The provider is gone, or broke the protocol; it may come back.
-    Gone(String),
+    Gone {
+        /// What happened.
+        why: String,
+        /// Whether it gave anything on this stream.
+        gave: bool,
+    },
     /// The provider sent what is not the content.
     Lied,
     /// We cannot go on: the disk, say.
@@ -70,13 +75,15 @@ pub(crate) struct Lane {
     proof: Vec<u8>,
     /// The file written to last.
     open: Option<(usize, File)>,
+    /// Whether a segment has come.
+    gave: bool,
 }
 
 impl Lane {
     pub(crate) fn new(job: Arc<Job>, source: Source, stream: Stream, stop: watch::Receiver<bool>) -> Self {
         let buffer = vec![0; CHUNK].into_boxed_slice();
         let (coming, frames, proof) = Default::default();
-        Lane { job, source, stream, stop, coming, frames, buffer, proof, open: None }
+        Lane { job, source, stream, stop, coming, frames, buffer, proof, open: None, gave: false }
     }
 
     /// Whose lane it is.
@@ -89,7 +96,7 @@ impl Lane {
         match self.fetch().await {
             Ok(()) => End::Done(Box::new(self)),
             Err(Trouble::Lied) => End::Lied,
-            Err(Trouble::Theirs(error)) => End::Gone(error.to_string()),
+            Err(Trouble::Theirs(error)) => End::Gone { why: error.to_string(), gave: self.gave },
             Err(Trouble::Ours(error)) => End::Failed(error),
         }
     }
@@ -257,6 +264,7 @@ impl Lane {
             Sink::InOrder(out) => out.put(segment, Bytes::from(whole)).await.map_err(Trouble::Ours)?,
         }
         job.arrived(self.source, segment);
+        self.gave = true;
         if segment.groups.end - segment.groups.start < SEGMENT {
             self.open = None;
         }

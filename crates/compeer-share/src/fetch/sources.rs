@@ -30,6 +30,19 @@ const SECOND_LANE: u64 = 4 * 1024 * 1024;
 /// Pauses between two calls of one provider.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_MOST: Duration = Duration::from_secs(10);
+/// How often a provider may welcome us and give nothing before it is left alone. A guess.
+const FRUITLESS: u32 = 3;
+
+/// How it has been with a provider so far.
+#[derive(Clone, Copy)]
+struct Past {
+    pause: Duration,
+    fruitless: u32,
+}
+
+impl Past {
+    const NONE: Past = Past { pause: AGAIN_FIRST, fruitless: 0 };
+}
 
 /// How a provider's task ended.
 enum Left {
@@ -40,7 +53,12 @@ enum Left {
     /// It lied: not to be called again either.
     Lied,
     /// Call it again.
-    Again(PeerAddr, String),
+    Again {
+        at: PeerAddr,
+        why: String,
+        /// It welcomed us and then gave nothing.
+        fruitless: bool,
+    },
 }
 
 /// Runs a fetch until every group has arrived, or it cannot. Gives the lanes that are still open.
@@ -53,21 +71,21 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     let mut next: Source = 0;
     // Known providers, and how long to wait before each is called again.
-    let mut known: BTreeMap<PeerId, Duration> = BTreeMap::new();
+    let mut known: BTreeMap<PeerId, Past> = BTreeMap::new();
     let mut start = |tasks: &mut JoinSet<Left>, at: PeerAddr, opened: Option<Opened>, after: Duration| {
         let source = next;
         next += 1;
         tasks.spawn(provider(job.clone(), ticket.clone(), source, at, opened, after));
     };
     for opened in first {
-        known.insert(opened.peer, AGAIN_FIRST);
+        known.insert(opened.peer, Past::NONE);
         let at = ticket.peers.iter().find(|at| at.id == opened.peer).cloned();
         job.heard_of(opened.records.clone());
         start(&mut tasks, at.unwrap_or_else(|| opened.peer.into()), Some(opened), Duration::ZERO);
     }
     for at in &ticket.peers {
         if at.id != job.shares.peer.id() && !known.contains_key(&at.id) {
-            known.insert(at.id, AGAIN_FIRST);
+            known.insert(at.id, Past::NONE);
             start(&mut tasks, at.clone(), None, Duration::ZERO);
         }
     }
@@ -92,19 +110,22 @@ pub(super) async fn run(
                         && !known.contains_key(&at.id)
                         && known.len() < limits::MAX_SOURCES
                     {
-                        known.insert(at.id, AGAIN_FIRST);
+                        known.insert(at.id, Past::NONE);
                         start(&mut tasks, at, None, Duration::ZERO);
                     }
                 }
             }
             Some(left) = tasks.join_next() => match left {
                 Ok(Left::Done(lane)) => lanes.extend(lane.map(|lane| *lane)),
-                Ok(Left::Again(at, reason)) => {
+                Ok(Left::Again { at, why: reason, fruitless }) => {
                     why = reason;
-                    let pause = known.entry(at.id).or_insert(AGAIN_FIRST);
-                    let after = *pause;
-                    *pause = (*pause * 2).min(AGAIN_MOST);
-                    start(&mut tasks, at, None, after);
+                    let past = known.entry(at.id).or_insert(Past::NONE);
+                    past.fruitless = if fruitless { past.fruitless + 1 } else { 0 };
+                    let after = past.pause;
+                    past.pause = (past.pause * 2).min(AGAIN_MOST);
+                    if past.fruitless < FRUITLESS {
+                        start(&mut tasks, at, None, after);
+                    }
                 }
                 Ok(Left::Never) => {}
                 Ok(Left::Lied) => lied = true,
@@ -202,7 +223,7 @@ async fn provider(
             job.tell(FetchEvent::Refused { peer });
             return Left::Never;
         }
-        Err(why) => return Left::Again(at, why.words()),
+        Err(why) => return Left::Again { at, why: why.words(), fruitless: false },
     };
     let Some(have) = opened.has(job.layout.groups()) else { return Left::Never };
     job.add(source, peer, &have);
@@ -229,11 +250,14 @@ async fn provider(
         match ended.unwrap_or(Ok(None)) {
             Ok(lane) => done = done.or(lane),
             Err(End::Lied) => {
-                job.tell(FetchEvent::Liar { peer });
+                if !matches!(left, Some(Left::Lied)) {
+                    job.tell(FetchEvent::Liar { peer });
+                }
                 left = Some(Left::Lied);
             }
-            Err(End::Gone(why)) => {
-                left = left.or(Some(Left::Again(at.clone(), why)));
+            Err(End::Gone { why, gave }) => {
+                let again = Left::Again { at: at.clone(), why, fruitless: !gave };
+                left = left.or(Some(again));
             }
             Err(End::Failed(error)) => job.fail(failed(error)),
             Err(End::Done(_)) => {}
@@ -248,7 +272,7 @@ async fn provider(
         Some(left) if !job.is_over() => {
             // What a lane asked for in its last moments.
             job.gone(source);
-            if let Left::Again(_, why) = &left {
+            if let Left::Again { why, .. } = &left {
                 job.tell(FetchEvent::Lost { peer, why: why.clone() });
             }
             left
@@ -282,6 +306,6 @@ async fn on_thread(lane: Lane) -> Ended {
     match ended {
         Ok(End::Done(lane)) => Ok(Some(lane)),
         Ok(end) => Err(end),
-        Err(_) => Err(End::Gone("it ended in a panic".into())),
+        Err(_) => Err(End::Gone { why: "the lane ended in a panic, which is a defect".into(), gave: false }),
     }
 }

@@ -1,0 +1,105 @@
+//! Many providers at once: their speeds add up, liars are found out and named, and what one that dies leaves undone
+//! the others do.
+
+#[path = "support/people.rs"]
+mod people;
+#[path = "support/liar.rs"]
+mod provider;
+
+use std::sync::atomic::Ordering;
+
+use compeer_share::{Entry, FetchError, FetchEvent, Manifest, ShareTicket};
+use people::{Person, noise, ticket};
+use provider::Deed::{self, Die, Honest, Lie};
+use provider::{Provider, ticket_for};
+
+/// Groups of the file below.
+const GROUPS: u64 = 2000;
+
+fn file() -> (Manifest, Vec<u8>) {
+    let data = noise((GROUPS * compeer_share::tree::GROUP) as usize - 5, 1);
+    let root = *blake3::hash(&data).as_bytes();
+    let size = data.len() as u64;
+    let entry =
+        Entry { path: "a".into(), size, root, executable: false, modified: 1_000_000_000, modified_nanos: 0 };
+    (Manifest::new(vec![entry]).unwrap(), data)
+}
+
+async fn four(deeds: [fn(u64) -> Deed; 4]) -> (Vec<Provider>, ShareTicket, Vec<u8>) {
+    let (manifest, data) = file();
+    let mut providers = Vec::new();
+    for deed in deeds {
+        providers.push(Provider::new(&manifest, &data, deed).await);
+    }
+    let ticket = ticket_for(&manifest, providers.iter().map(|provider| provider.peer.addr()));
+    (providers, ticket, data)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_four_give_their_part() {
+    let (providers, ticket, data) = four([|_| Honest; 4]).await;
+    let bob = Person::new().await;
+    let fetched = bob.get(&ticket).await.unwrap();
+    assert!(bob.read("a") == data);
+    assert_eq!(fetched.sources.len(), 4);
+    for provider in &providers {
+        assert!(provider.sent.load(Ordering::Relaxed) > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_liars_of_four_are_named_and_nothing_of_theirs_is_written() {
+    // One from the first group on, one only near the end.
+    let late = |group| if group > GROUPS / 2 { Lie } else { Honest };
+    let (providers, ticket, data) = four([|_| Lie, late, |_| Honest, |_| Honest]).await;
+    let bob = Person::new().await;
+    let (outcome, events) = bob.watch(&ticket).await;
+    outcome.unwrap();
+    assert!(bob.read("a") == data);
+    let liars = events.iter().filter_map(|event| match event {
+        FetchEvent::Liar { peer } => Some(*peer),
+        _ => None,
+    });
+    let liars = liars.collect::<Vec<_>>();
+    assert!(liars.contains(&providers[0].peer.id()), "{events:?}");
+    assert!(liars.len() <= 2 && !liars.contains(&providers[2].peer.id()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_lies_near_the_end_is_caught_when_it_alone_has_the_rest() {
+    let late = |group| if group >= GROUPS - 64 { Lie } else { Honest };
+    let (providers, ticket, data) = four([late, |_| Die, |_| Die, |_| Die]).await;
+    let bob = Person::new().await;
+    let (outcome, events) = bob.watch(&ticket).await;
+    assert!(matches!(outcome, Err(FetchError::Lies)), "{outcome:?}");
+    assert!(events.contains(&FetchEvent::Liar { peer: providers[0].peer.id() }));
+    // What was right is kept: the rest comes from one that is honest, and it is not much.
+    let (manifest, _) = file();
+    let honest = Provider::new(&manifest, &data, |_| Honest).await;
+    let fetched = bob.get(&ticket_for(&manifest, [honest.peer.addr()])).await.unwrap();
+    assert!(bob.read("a") == data);
+    assert!(fetched.received < 30 << 20, "{}", fetched.received);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_of_four_die_half_way_and_it_completes() {
+    let half = |group| if group > GROUPS / 2 { Die } else { Honest };
+    let (_providers, ticket, data) = four([half, half, half, |_| Honest]).await;
+    let bob = Person::new().await;
+    bob.get(&ticket).await.unwrap();
+    assert!(bob.read("a") == data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_fetched_gives_it_to_the_next() {
+    let (alice, bob, carol) = (Person::new().await, Person::new().await, Person::new().await);
+    let data = noise(3_000_000, 1);
+    let offered = alice.offer(&alice.write("a", &data)).await;
+    bob.get(&ticket(&offered)).await.unwrap();
+    // Alice is gone; Bob's is the only address.
+    alice.peer.shutdown().await;
+    let at_bob = ShareTicket { peers: vec![bob.peer.addr()], ..ticket(&offered) };
+    let fetched = carol.get(&at_bob).await.unwrap();
+    assert!(carol.read("a") == data);
+    assert_eq!(fetched.sources, [bob.peer.id()]);
+}

@@ -1,0 +1,129 @@
+//! A provider that speaks the protocol by hand, of a share of one file, and spoils what a test wants spoilt.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use compeer::{Peer, PeerAddr, Stream};
+use compeer_share::layout::Layout;
+use compeer_share::tree::{self, GROUP, NODE};
+use compeer_share::wire::{self, Ask, Frames, Tell};
+use compeer_share::{Manifest, ShareTicket};
+use tokio::io::AsyncWriteExt;
+
+/// What it does with a segment that begins at this group: sends it as it is, spoils a byte, or ends the stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Honest,
+    Lie,
+    Die,
+}
+
+/// See the module.
+pub(crate) struct Provider {
+    pub(crate) peer: Peer,
+    /// Groups sent.
+    pub(crate) sent: Arc<AtomicU64>,
+}
+
+struct Content {
+    manifest: Vec<u8>,
+    data: Vec<u8>,
+    nodes: Vec<u8>,
+    layout: Layout,
+}
+
+impl Provider {
+    /// Provides the one file of this manifest, doing with each segment as `deed` says of its first group.
+    pub(crate) async fn new(
+        manifest: &Manifest,
+        data: &[u8],
+        deed: impl Fn(u64) -> Deed + Send + Sync + 'static,
+    ) -> Provider {
+        let of = tree::groups(data.len() as u64);
+        let mut nodes = vec![0; (tree::nodes(of) * NODE) as usize];
+        let groups = data.chunks(GROUP as usize).enumerate();
+        let leaves: Vec<_> = groups.map(|(i, data)| tree::group_hash(i as u64, of, data)).collect();
+        tree::build(&leaves, of, 1, true, &mut |place, node| {
+            nodes[(place * NODE) as usize..][..NODE as usize].copy_from_slice(node);
+        });
+        let content = Arc::new(Content {
+            manifest: manifest.encode(),
+            data: data.to_vec(),
+            nodes,
+            layout: Layout::new([data.len() as u64]),
+        });
+        let sent = Arc::new(AtomicU64::new(0));
+        let (deed, count) = (Arc::new(deed), sent.clone());
+        let peer = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
+        let handler = move |stream: Stream| {
+            let (content, deed, count) = (content.clone(), deed.clone(), count.clone());
+            async move {
+                // The fetcher goes when it has what it wants.
+                let _ = serve(stream, &content, &*deed, &count).await;
+            }
+        };
+        peer.handle_stream(wire::STREAM, handler).unwrap();
+        Provider { peer, sent }
+    }
+}
+
+async fn serve(
+    mut stream: Stream,
+    content: &Content,
+    deed: &(dyn Fn(u64) -> Deed + Send + Sync),
+    count: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut frames = Frames::default();
+    while let Some(ask) = frames.next::<Ask>(&mut stream).await? {
+        match ask {
+            Ask::Hello { .. } => {
+                let manifest = content.manifest.len() as u32;
+                let (have, records, ext) = Default::default();
+                stream.write_all(&wire::encode(&Tell::Welcome { manifest, have, records, ext })).await?;
+            }
+            Ask::Manifest => {
+                stream.write_all(&wire::encode(&Tell::Manifest)).await?;
+                stream.write_all(&content.manifest).await?;
+            }
+            Ask::Want { start, count: wanted } => {
+                for segment in content.layout.segments(start..start + u64::from(wanted)) {
+                    let deed = deed(segment.line.start);
+                    if deed == Deed::Die {
+                        return Ok(());
+                    }
+                    let runs = tree::proof_nodes(content.layout.groups(), &segment.groups);
+                    let proof: Vec<u8> = runs
+                        .into_iter()
+                        .flat_map(|run| {
+                            content.nodes[(run.start * NODE) as usize..(run.end * NODE) as usize].to_vec()
+                        })
+                        .collect();
+                    let bytes = content.layout.bytes(0, &segment.groups);
+                    let mut data = content.data[bytes.start as usize..bytes.end as usize].to_vec();
+                    if deed == Deed::Lie {
+                        let middle = data.len() / 2;
+                        data[middle] ^= 1;
+                    }
+                    let (start, count_) =
+                        (segment.line.start, (segment.line.end - segment.line.start) as u32);
+                    let head = Tell::Segment { start, count: count_, proof: proof.len() as u32 };
+                    stream.write_all(&wire::encode(&head)).await?;
+                    stream.write_all(&proof).await?;
+                    stream.write_all(&data).await?;
+                    stream.write_all(&[wire::SOUND]).await?;
+                    count.fetch_add(u64::from(count_), Ordering::Relaxed);
+                }
+            }
+            Ask::Finished => break,
+        }
+        stream.flush().await?;
+    }
+    stream.shutdown().await
+}
+
+/// A ticket for what all of them have.
+pub(crate) fn ticket_for(manifest: &Manifest, at: impl IntoIterator<Item = PeerAddr>) -> ShareTicket {
+    ShareTicket::new(at, *manifest.id().as_bytes(), [0; 16])
+}
