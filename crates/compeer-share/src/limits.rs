@@ -115,3 +115,37 @@ pub const SYNC_ONE_BY_ONE: usize = 4;
 
 /// Highest number that a received file gets beside one of the same name: `name (999).txt`. Unit: numbers. A guess.
 pub const MAX_NUMBERED: u32 = 999;
+
+// providers
+
+/// Longest provider record. Unit: bytes. [`MAX_RECORDS`] of them are half a frame.
+pub const MAX_RECORD: usize = 2048;
+
+/// Most addresses in a provider record. Unit: addresses. A guess: who has more names the best, and a stranger cannot
+/// have us dial many.
+pub const MAX_RECORD_ADDRS: usize = 8;
+
+/// How long a provider record lasts. Longer ones are refused.
+pub const RECORD_LASTS: Duration = Duration::from_secs(3600);
+
+/// How much the wall clocks of two peers may differ. A guess.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
+/// Providers known of one content. Unit: peers. As many as are told at once ([`MAX_RECORDS`]).
+pub const MAX_PROVIDERS: usize = 64;
+
+/// Contents of which providers are known. Unit: contents. With [`MAX_PROVIDERS`] and [`MAX_RECORD`] the book is never
+/// larger than 32 MiB.
+pub const MAX_BOOK: usize = 256;
+
+/// Shares for which records are exchanged in one run; the others have their turn later. Unit: shares. A guess.
+pub const EXCHANGE_CONTENTS: usize = 32;
+
+/// Providers asked for records of one share in one run. Unit: peers. A guess.
+pub const EXCHANGE_PEERS: usize = 3;
+
+/// Providers asked at a time. Unit: peers. A guess.
+pub const EXCHANGE_AT_ONCE: usize = 8;
+
+/// How long one of them may take, connecting included.
+pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
