@@ -227,7 +227,7 @@ impl Look {
         for at in &ticket.peers {
             let (inner, ticket, at) = (inner.clone(), ticket.clone(), at.clone());
             calls.spawn(async move {
-                let record = inner.own_record(&ticket);
+                let record = inner.own_record(ContentId::from_bytes(ticket.root));
                 (at.id, Opened::open(&inner.peer, at, &ticket, record, true).await)
             });
         }
@@ -434,7 +434,6 @@ impl Look {
 
     fn begin(self, prepared: Prepared) -> Fetch {
         let (events, receiver) = mpsc::channel(job::EVENTS);
-        let (records, told) = mpsc::channel(limits::MAX_SOURCES);
         let Prepared { plan, sink, done, total, equal, place, holding } = prepared;
         let job = Job::new(
             self.inner.clone(),
@@ -444,7 +443,6 @@ impl Look {
             holding.clone(),
             plan,
             done,
-            records,
             events,
         );
         if let Some(holding) = &holding {
@@ -453,7 +451,7 @@ impl Look {
         let run = Run { job: job.clone(), place, holding, equal, total, selected: self.selected };
         let (ended, outcome) = watch::channel(None);
         tokio::spawn(async move {
-            ended.send_replace(Some(run.through(self.ticket, self.opened, told).await));
+            ended.send_replace(Some(run.through(self.ticket, self.opened).await));
         });
         Fetch { job, outcome, events: receiver, total }
     }
@@ -527,14 +525,9 @@ struct Run {
 }
 
 impl Run {
-    async fn through(
-        mut self,
-        ticket: ShareTicket,
-        opened: Vec<Opened>,
-        told: mpsc::Receiver<Vec<Vec<u8>>>,
-    ) -> Result<Fetched, FetchError> {
+    async fn through(mut self, ticket: ShareTicket, opened: Vec<Opened>) -> Result<Fetched, FetchError> {
         let began = Instant::now();
-        let fetched = sources::run(&self.job, &ticket, opened, told).await;
+        let fetched = sources::run(&self.job, &ticket, opened).await;
         let finished = match fetched {
             Ok(lanes) => self.finish(lanes, began).await,
             Err(error) => Err(error),
@@ -545,7 +538,7 @@ impl Run {
         }
         if let Some(holding) = self.holding.take() {
             let stays = finished.is_ok() && self.selected.len() == holding.manifest.entries().len();
-            if !stays || !self.job.shares.serves_on(&holding) {
+            if !stays {
                 self.job.shares.holdings.remove(&holding);
             }
         }

@@ -20,6 +20,7 @@ use crate::hash::Stamp;
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::pace::Pace;
+use crate::providers::Held;
 use crate::ranges::RangeSet;
 use crate::staging::{Placement, Staging};
 use crate::wire::{self, Why};
@@ -136,6 +137,11 @@ impl Holding {
         }
     }
 
+    /// In short, for those who exchange records.
+    pub(crate) fn held(&self) -> Held {
+        Held { content: self.content, secret: self.secret, complete: self.have.borrow().is_none() }
+    }
+
     /// Tells whoever listens.
     pub(crate) fn tell(&self, event: ShareEvent) {
         // Nobody may.
@@ -206,6 +212,11 @@ impl Holdings {
             }
         }
         holding.stopped.send_replace(true);
+    }
+
+    /// All of them, in short.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        self.lock().values().flatten().map(|holding| holding.held()).collect()
     }
 
     /// A holding that this peer may have. Whether there is none or it is not for this peer cannot be told from

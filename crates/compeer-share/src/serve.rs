@@ -49,12 +49,14 @@ async fn admit(shares: &Arc<Inner>, mut stream: Stream) -> io::Result<()> {
     let Ok(_place) = shares.places.try_acquire() else {
         return refuse(stream, &Tell::Busy).await;
     };
-    shares.met(content, peer, &record);
+    shares.heard(content, peer, &[record]);
     let mut server = Server {
         peer,
         turn: holding.pace.as_ref().map(|pace| pace.turn(peer)),
         have: holding.have.subscribe(),
         stopped: holding.stopped.subscribe(),
+        heard: shares.news.subscribe(),
+        records: Vec::new(),
         shares: shares.clone(),
         out: vec![0; CHUNK + 2 * HEAD].into_boxed_slice(),
         filled: 0,
@@ -91,6 +93,10 @@ struct Server {
     have: watch::Receiver<Option<RangeSet>>,
     stopped: watch::Receiver<bool>,
     frames: Frames,
+    /// Changes when others are known who provide this.
+    heard: watch::Receiver<u64>,
+    /// The records told last.
+    records: Vec<Vec<u8>>,
     /// Bytes to be written, gathered.
     out: Box<[u8]>,
     filled: usize,
@@ -127,10 +133,12 @@ impl Server {
 
     async fn welcome(&mut self) -> io::Result<()> {
         let have = self.have.borrow_and_update().as_ref().map(|have| (have.len(), have.encode()));
-        let (told, have) = have.unwrap_or_default();
+        // All of it is told by saying nothing.
+        let (told, have) = have.unwrap_or((u64::MAX, Vec::new()));
         self.told = told;
         let manifest = self.holding.manifest_bytes.len() as u32;
         let records = self.shares.records(self.holding.content, self.peer);
+        self.records.clone_from(&records);
         self.put_frame(&Tell::Welcome { manifest, have, records, ext: Vec::new() }).await
     }
 
@@ -142,26 +150,33 @@ impl Server {
                 return ask;
             }
             self.flush().await?;
-            let news = async {
-                loop {
-                    // Ends with the holding; it is ours.
-                    let _ = self.have.changed().await;
-                    if self.have.borrow().as_ref().is_none_or(|have| have.len() > self.told) {
-                        return;
-                    }
-                }
-            };
             tokio::select! {
                 biased;
                 ask = self.frames.next(&mut self.stream) => return ask,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(None),
-                () = news => {}
+                // Neither ends before this does.
+                _ = self.have.changed() => {}
+                _ = self.heard.changed() => {}
             }
-            let have = self.have.borrow_and_update().clone();
-            let have = have.unwrap_or_else(|| RangeSet::from_range(0..self.holding.layout.groups()));
+            self.tell_news().await?;
+        }
+    }
+
+    /// Says what has come to be here, and who else has come to be known.
+    async fn tell_news(&mut self) -> io::Result<()> {
+        let have = self.have.borrow_and_update().clone();
+        let have = have.unwrap_or_else(|| RangeSet::from_range(0..self.holding.layout.groups()));
+        if have.len() > self.told {
             self.told = have.len();
             self.put_frame(&Tell::Have(have.encode())).await?;
         }
+        self.heard.mark_unchanged();
+        let records = self.shares.records(self.holding.content, self.peer);
+        if records != self.records {
+            self.records.clone_from(&records);
+            self.put_frame(&Tell::Providers(records)).await?;
+        }
+        Ok(())
     }
 
     /// Sends what is wanted, or says what is lacking.

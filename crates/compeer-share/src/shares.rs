@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use compeer::{Identity, Peer, PeerAddr, PeerId, ShareTicket, Stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::ContentId;
 use crate::fetch::{FetchError, Look};
@@ -19,6 +19,8 @@ use crate::holding::{Access, Files, Holding, Holdings, ShareEvent};
 use crate::limits;
 use crate::manifest::{Entry, Manifest, ManifestError};
 use crate::pace::Pace;
+use crate::providers::{self, Held, Providers};
+use crate::record;
 use crate::serve;
 use crate::store::{Kept, Store, StoreError};
 use crate::transfers::Directory;
@@ -120,7 +122,6 @@ struct Active {
 /// What all parts share.
 pub(crate) struct Inner {
     pub(crate) peer: Peer,
-    #[allow(dead_code, reason = "signs provider records")]
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) holdings: Holdings,
@@ -128,6 +129,10 @@ pub(crate) struct Inner {
     pub(crate) places: Semaphore,
     active: Mutex<BTreeMap<ShareId, Active>>,
     next: AtomicU64,
+    /// Who else provides what is here or is fetched.
+    book: Arc<Mutex<Providers>>,
+    /// Changes when the book has something new.
+    pub(crate) news: watch::Sender<u64>,
 }
 
 /// File sharing on a peer. Clones are the same.
@@ -145,6 +150,8 @@ impl Shares {
             places: Semaphore::new(limits::MAX_SERVED),
             active: Mutex::default(),
             next: AtomicU64::new(1),
+            book: Arc::new(Mutex::new(Providers::new(peer.id()))),
+            news: watch::Sender::new(0),
         });
         let serving = Arc::downgrade(&inner);
         let handler = move |stream: Stream| {
@@ -158,8 +165,12 @@ impl Shares {
                 let _ = served.await;
             }
         };
-        // The kind is a good one.
+        // The kinds are good ones.
         let _ = peer.handle_stream(wire::STREAM, handler);
+        let here: Arc<dyn providers::Holdings> = Arc::new(Here(Arc::downgrade(&inner)));
+        let _ = providers::register(peer, inner.identity.clone(), here.clone(), inner.book.clone());
+        let exchange = providers::exchange(inner.identity.clone(), here, inner.book.clone());
+        peer.stabilize(providers::EXCHANGE, exchange);
         Shares(inner)
     }
 
@@ -365,26 +376,60 @@ fn random() -> [u8; 16] {
 }
 
 impl Inner {
-    /// A fetcher was let in; it may be a provider too.
-    pub(crate) fn met(&self, _content: ContentId, _peer: PeerId, _record: &[u8]) {}
+    fn now(&self) -> u64 {
+        record::seconds(self.peer.clock().wall())
+    }
 
-    /// Records of other providers, for one that was let in.
-    pub(crate) fn records(&self, _content: ContentId, _peer: PeerId) -> Vec<Vec<u8>> {
-        Vec::new()
+    fn book(&self) -> std::sync::MutexGuard<'_, Providers> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes records of providers as `from` told them; who fetches the same hears of what is new.
+    pub(crate) fn heard(&self, content: ContentId, from: PeerId, records: &[Vec<u8>]) {
+        let now = self.now();
+        let mut book = self.book();
+        let mut new = false;
+        for record in records.iter().filter(|record| !record.is_empty()).take(limits::MAX_RECORDS) {
+            // What is no record is left out; the rest may be good.
+            new |= book.hear(content, record, from, now).unwrap_or(false);
+        }
+        drop(book);
+        if new {
+            self.news.send_modify(|news| *news += 1);
+        }
+    }
+
+    /// Records of other providers, for one that may know of them.
+    pub(crate) fn records(&self, content: ContentId, to: PeerId) -> Vec<Vec<u8>> {
+        self.book().tell(content, to, self.now())
     }
 
     /// This peer's own record, if it can be reached.
-    pub(crate) fn own_record(&self, _ticket: &ShareTicket) -> Vec<u8> {
-        Vec::new()
+    pub(crate) fn own_record(&self, content: ContentId) -> Vec<u8> {
+        providers::own_record(&self.peer, &self.identity, content, false)
     }
 
-    /// Providers out of records that somebody told.
-    pub(crate) fn providers(&self, _records: Vec<Vec<u8>>, _ticket: &ShareTicket) -> Vec<PeerAddr> {
-        Vec::new()
+    /// Who else provides it, those with everything first.
+    pub(crate) fn providers(&self, content: ContentId) -> Vec<PeerAddr> {
+        self.book().providers(content, self.now())
     }
 
-    /// Whether what was fetched stays to be served.
-    pub(crate) fn serves_on(&self, _holding: &Arc<Holding>) -> bool {
-        true
+    /// This one lied, or does not know of it.
+    pub(crate) fn forget_provider(&self, content: ContentId, peer: PeerId) {
+        self.book().forget(content, peer);
+    }
+}
+
+/// What this peer has, for the exchange of records; without holding on to it.
+struct Here(Weak<Inner>);
+
+impl providers::Holdings for Here {
+    fn held(&self) -> Vec<Held> {
+        self.0.upgrade().map(|inner| inner.holdings.held()).unwrap_or_default()
+    }
+
+    fn admits(&self, content: ContentId, peer: PeerId, proof: &[u8; 32], binding: &[u8; 32]) -> Option<Held> {
+        let holding = self.0.upgrade()?.holdings.find(content, peer, proof, binding)?;
+        Some(holding.held())
     }
 }

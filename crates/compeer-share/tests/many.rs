@@ -8,7 +8,7 @@ mod provider;
 
 use std::sync::atomic::Ordering;
 
-use compeer_share::{Entry, FetchError, FetchEvent, Manifest, ShareTicket};
+use compeer_share::{Entry, FetchError, FetchEvent, Manifest, Offer, ShareTicket};
 use people::{Person, noise, ticket};
 use provider::Deed::{self, Die, Honest, Lie};
 use provider::{Provider, ticket_for};
@@ -102,4 +102,17 @@ async fn who_has_fetched_gives_it_to_the_next() {
     let fetched = carol.get(&at_bob).await.unwrap();
     assert!(carol.read("a") == data);
     assert_eq!(fetched.sources, [bob.peer.id()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_fetch_at_once_hear_of_each_other_and_share_what_they_have() {
+    let (alice, bob, carol) = (Person::new().await, Person::new().await, Person::new().await);
+    let data = noise(40_000_000, 1);
+    let slow = Offer { paths: vec![alice.write("a", &data)], limit: Some(20_000_000), ..Offer::default() };
+    let ticket = ticket(&alice.offer_as(slow).await);
+    let (by_bob, by_carol) = tokio::join!(bob.get(&ticket), carol.get(&ticket));
+    assert!(bob.read("a") == data && carol.read("a") == data);
+    let (by_bob, by_carol) = (by_bob.unwrap(), by_carol.unwrap());
+    assert!(by_bob.sources.contains(&carol.peer.id()), "{by_bob:?}");
+    assert!(by_carol.sources.contains(&bob.peer.id()), "{by_carol:?}");
 }

@@ -48,8 +48,6 @@ pub(crate) struct Job {
     pub(super) done: AtomicU64,
     /// Bytes of content received in this run, those that came twice or were wrong included.
     pub(super) received: AtomicU64,
-    /// Records of providers that somebody told us of.
-    pub(super) records: mpsc::Sender<Vec<Vec<u8>>>,
     plan: Mutex<Plan>,
     who: Mutex<BTreeMap<Source, PeerId>>,
     /// Providers that have a part and may come to have more.
@@ -77,7 +75,6 @@ impl Job {
         holding: Option<Arc<Holding>>,
         plan: Plan,
         done: u64,
-        records: mpsc::Sender<Vec<Vec<u8>>>,
         events: mpsc::Sender<FetchEvent>,
     ) -> Arc<Self> {
         let state = if plan.is_done() { State::Arrived } else { State::Running };
@@ -90,7 +87,6 @@ impl Job {
             holding,
             done: AtomicU64::new(done),
             received: AtomicU64::new(0),
-            records,
             plan: Mutex::new(plan),
             who: Mutex::default(),
             growing: Mutex::default(),
@@ -155,9 +151,9 @@ impl Job {
         self.news.notify_waiters();
     }
 
-    pub(super) fn heard_of(&self, records: Vec<Vec<u8>>) {
-        // They come again.
-        let _ = self.records.try_send(records);
+    /// A provider told of others.
+    pub(super) fn heard_of(&self, from: PeerId, records: &[Vec<u8>]) {
+        self.shares.heard(self.manifest.id(), from, records);
     }
 
     pub(super) fn next_want(&self, source: Source) -> Option<Range<u64>> {

@@ -172,7 +172,7 @@ impl Lane {
                 Ok(())
             }
             Tell::Providers(records) => {
-                self.job.heard_of(records);
+                self.job.heard_of(self.peer(), &records);
                 Ok(())
             }
             _ => Err(nonsense()),

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use compeer::{PeerAddr, PeerId, ShareTicket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::job::{Job, State, failed};
 use super::lane::{End, Lane};
 use super::opened::{NoWelcome, Opened};
 use super::{FetchError, FetchEvent};
+use crate::ContentId;
 use crate::limits;
 use crate::plan::Source;
 use crate::tree::GROUP;
@@ -66,8 +67,8 @@ pub(super) async fn run(
     job: &Arc<Job>,
     ticket: &ShareTicket,
     first: Vec<Opened>,
-    mut records: mpsc::Receiver<Vec<Vec<u8>>>,
 ) -> Result<Vec<Lane>, FetchError> {
+    let content = ContentId::from_bytes(ticket.root);
     let mut tasks = JoinSet::new();
     let mut next: Source = 0;
     // Known providers, and how long to wait before each is called again.
@@ -80,7 +81,7 @@ pub(super) async fn run(
     for opened in first {
         known.insert(opened.peer, Past::NONE);
         let at = ticket.peers.iter().find(|at| at.id == opened.peer).cloned();
-        job.heard_of(opened.records.clone());
+        job.heard_of(opened.peer, &opened.records);
         start(&mut tasks, at.unwrap_or_else(|| opened.peer.into()), Some(opened), Duration::ZERO);
     }
     for at in &ticket.peers {
@@ -90,6 +91,9 @@ pub(super) async fn run(
         }
     }
     let mut state = job.state.subscribe();
+    let mut heard = job.shares.news.subscribe();
+    // Those we know of already count as news.
+    heard.mark_changed();
     let mut lanes = Vec::new();
     let mut why = String::new();
     let mut patience = Patience::new(job);
@@ -104,8 +108,8 @@ pub(super) async fn run(
                 }
                 break 'fetching true;
             }
-            Some(told) = records.recv() => {
-                for at in job.shares.providers(told, ticket) {
+            _ = heard.changed() => {
+                for at in job.shares.providers(content) {
                     if at.id != job.shares.peer.id()
                         && !known.contains_key(&at.id)
                         && known.len() < limits::MAX_SOURCES
@@ -207,7 +211,7 @@ async fn provider(
             None => {
                 let _calling = Calling::new(&job);
                 tokio::time::sleep(after).await;
-                let record = job.shares.own_record(&ticket);
+                let record = job.shares.own_record(ContentId::from_bytes(ticket.root));
                 Opened::open(&job.shares.peer, at.clone(), &ticket, record, false).await
             }
         }
@@ -220,6 +224,7 @@ async fn provider(
     let opened = match opened {
         Ok(opened) => opened,
         Err(NoWelcome::Unknown) => {
+            job.shares.forget_provider(ContentId::from_bytes(ticket.root), peer);
             job.tell(FetchEvent::Refused { peer });
             return Left::Never;
         }
@@ -227,7 +232,7 @@ async fn provider(
     };
     let Some(have) = opened.has(job.layout.groups()) else { return Left::Never };
     job.add(source, peer, &have);
-    job.heard_of(opened.records.clone());
+    job.heard_of(opened.peer, &opened.records);
     job.tell(FetchEvent::Source { peer });
     let stop = watch::Sender::new(false);
     let mut lanes = JoinSet::new();
@@ -252,6 +257,7 @@ async fn provider(
             Err(End::Lied) => {
                 if !matches!(left, Some(Left::Lied)) {
                     job.tell(FetchEvent::Liar { peer });
+                    job.shares.forget_provider(ContentId::from_bytes(ticket.root), peer);
                 }
                 left = Some(Left::Lied);
             }
