@@ -22,11 +22,11 @@ use bytes::Bytes;
 use compeer::{PeerId, ShareTicket};
 use globset::{GlobBuilder, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::ContentId;
 use crate::holding::{Access, Files, Holding};
-use crate::layout::Layout;
+use crate::layout::{Layout, SEGMENT};
 use crate::limits;
 use crate::manifest::{Entry, Manifest};
 use crate::plan::Plan;
@@ -190,6 +190,8 @@ pub struct Snapshot {
     pub received: u64,
     /// Bytes asked for and not here: what `kill -9` can cost at most.
     pub window: u64,
+    /// Providers that are connected.
+    pub sources: usize,
 }
 
 /// What a fetch gave.
@@ -418,10 +420,13 @@ impl Look {
             Files::Staged(staging.clone()),
             Some(ready.have),
             None,
+            broadcast::Sender::new(1),
         ));
         let disk = Disk::new(staging, ready.pack, self.manifest.clone(), self.layout.clone(), ready.journal);
+        let mut plan = Plan::new(missing);
+        plan.begin_at(self.origin());
         let prepared = Prepared {
-            plan: Plan::new(missing),
+            plan,
             sink: Sink::Disk(disk),
             done,
             total: self.bytes(),
@@ -430,6 +435,15 @@ impl Look {
             holding: Some(holding),
         };
         Ok((self, prepared))
+    }
+
+    /// Where in the line to begin: elsewhere than others who fetch the same, so that each soon has what the others
+    /// lack. The same each time.
+    fn origin(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new_derive_key("compeer 2026 share origin");
+        let hash = hasher.update(self.inner.peer.id().as_bytes()).update(&self.ticket.root).finalize();
+        let (random, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 8], &[]));
+        u64::from_le_bytes(*random).checked_rem(self.layout.groups()).unwrap_or(0) / SEGMENT * SEGMENT
     }
 
     fn begin(self, prepared: Prepared) -> Fetch {
@@ -484,6 +498,7 @@ impl Fetch {
             total: self.total,
             received: self.job.received.load(Ordering::Relaxed),
             window: self.job.window(),
+            sources: self.job.connected.load(Ordering::Relaxed),
         }
     }
 
@@ -565,12 +580,6 @@ impl Run {
                 work.await.map_err(|panic| FetchError::Disk(panic.to_string()))??
             }
         };
-        let mut sources = Vec::new();
-        for lane in &lanes {
-            sources.push(lane.peer());
-        }
-        sources.sort();
-        sources.dedup();
         let mut farewells = tokio::task::JoinSet::new();
         for lane in lanes {
             farewells.spawn(lane.farewell());
@@ -582,7 +591,7 @@ impl Run {
             received: self.job.received.load(Ordering::Relaxed),
             equal: self.equal,
             took: began.elapsed(),
-            sources,
+            sources: self.job.gave(),
         })
     }
 

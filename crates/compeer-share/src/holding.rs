@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -64,10 +65,20 @@ pub enum ShareEvent {
         /// Which, as in the manifest.
         path: String,
     },
+    /// The share was hashed anew, after a file of it had changed: it has another ticket from now on.
+    Renewed {
+        /// The new one.
+        ticket: String,
+    },
+    /// It could not be hashed anew; what did not change is given away still.
+    NotRenewed {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Events that wait for a reader that does not read; older ones are dropped.
-const EVENTS: usize = 256;
+pub(crate) const EVENTS: usize = 256;
 
 /// Where the files are.
 pub(crate) enum Files {
@@ -92,6 +103,8 @@ pub(crate) struct Holding {
     pub(crate) pace: Option<Arc<Pace>>,
     pub(crate) events: broadcast::Sender<ShareEvent>,
     pub(crate) stopped: watch::Sender<bool>,
+    /// A file is known to have changed.
+    pub(crate) stale: AtomicBool,
 }
 
 /// A file that is being served.
@@ -118,6 +131,7 @@ impl Holding {
         files: Files,
         have: Option<RangeSet>,
         pace: Option<Arc<Pace>>,
+        events: broadcast::Sender<ShareEvent>,
     ) -> Self {
         let (manifest, manifest_bytes) = manifest;
         let layout = Arc::new(Layout::new(manifest.entries().iter().map(|entry| entry.size)));
@@ -132,8 +146,9 @@ impl Holding {
             files: RwLock::new(files),
             have: watch::Sender::new(have),
             pace,
-            events: broadcast::Sender::new(EVENTS),
+            events,
             stopped: watch::Sender::new(false),
+            stale: AtomicBool::new(false),
         }
     }
 

@@ -208,6 +208,7 @@ impl Server {
                 if *why == Why::Changed {
                     let path = self.holding.manifest.entries()[file].path.clone();
                     self.holding.tell(ShareEvent::Changed { path });
+                    self.shares.went_stale(&self.holding);
                 }
             })?;
             self.open = Some((file, open));

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use crate::ContentId;
 use crate::fetch::{FetchError, Look};
 use crate::hash::{self, HashError, Progress};
-use crate::holding::{Access, Files, Holding, Holdings, ShareEvent};
+use crate::holding::{Access, EVENTS, Files, Holding, Holdings, ShareEvent};
 use crate::limits;
 use crate::manifest::{Entry, Manifest, ManifestError};
 use crate::pace::Pace;
@@ -114,6 +114,7 @@ pub struct TransferInfo {
 
 struct Active {
     info: ShareInfo,
+    offer: Offer,
     holding: Arc<Holding>,
     /// Its number in the database.
     kept: Option<u64>,
@@ -180,7 +181,7 @@ impl Shares {
     /// See [`OfferError`].
     pub async fn offer(&self, offer: Offer, progress: Arc<Progress>) -> Result<ShareInfo, OfferError> {
         let shares = self.clone();
-        let work = tokio::task::spawn_blocking(move || shares.offer_now(offer, None, &progress));
+        let work = tokio::task::spawn_blocking(move || shares.offer_now(offer, Before::Nothing, &progress));
         work.await.map_err(|panic| OfferError::Panicked(panic.to_string()))?
     }
 
@@ -202,7 +203,7 @@ impl Shares {
                     limit: kept.limit,
                 };
                 let name = kept.name.clone();
-                if let Err(error) = shares.offer_now(offer, Some(kept), &Progress::default()) {
+                if let Err(error) = shares.offer_now(offer, Before::Kept(kept), &Progress::default()) {
                     failed.push((name, error));
                 }
             }
@@ -211,12 +212,7 @@ impl Shares {
         work.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic.to_string()).into()))
     }
 
-    fn offer_now(
-        &self,
-        offer: Offer,
-        kept: Option<Kept>,
-        progress: &Progress,
-    ) -> Result<ShareInfo, OfferError> {
+    fn offer_now(&self, offer: Offer, before: Before, progress: &Progress) -> Result<ShareInfo, OfferError> {
         let inner = &self.0;
         let walked = walk::walk(&offer.paths, &offer.exclude)?;
         let mut found = walked.files;
@@ -237,9 +233,10 @@ impl Shares {
         });
         let manifest = Manifest::new(entries.collect())?;
         let bytes = manifest.encode();
-        let secret = match &kept {
-            Some(kept) => kept.secret,
-            None => random(),
+        let (id, secret, kept, events) = match before {
+            Before::Nothing => (None, random(), None, broadcast::Sender::new(EVENTS)),
+            Before::Kept(kept) => (None, kept.secret, Some(kept.id), broadcast::Sender::new(EVENTS)),
+            Before::Active { id, secret, kept, events } => (Some(id), secret, kept, events),
         };
         let content = ContentId::of(&bytes);
         let in_place =
@@ -253,11 +250,13 @@ impl Shares {
             Files::InPlace(in_place),
             None,
             offer.limit.map(Pace::new),
+            events,
         ));
         inner.store.keep_hashes(pack_id, &holding.layout, &hashed)?;
         let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
         let row = match kept {
-            Some(kept) => Some(kept.id),
+            Some(kept) => Some(kept),
+            None if id.is_some() => None,
             None if offer.keep => Some(
                 inner.store.keep_share(&Kept {
                     id: 0,
@@ -276,22 +275,47 @@ impl Shares {
             ),
             None => None,
         };
-        let id = inner.next.fetch_add(1, Ordering::Relaxed);
+        let id = id.unwrap_or_else(|| inner.next.fetch_add(1, Ordering::Relaxed));
         let info = ShareInfo {
             id,
             content,
             name,
             files: holding.manifest.entries().len() as u64,
             bytes: holding.manifest.total(),
-            access: offer.access,
+            access: offer.access.clone(),
             kept: row.is_some(),
             ticket: ShareTicket::new([inner.peer.addr()], *content.as_bytes(), secret).to_string(),
             skipped: walked.skipped.iter().map(ToString::to_string).collect(),
         };
         inner.holdings.add(holding.clone());
         let shown = ShareInfo { skipped: Vec::new(), ..info.clone() };
-        self.active().insert(id, Active { info: shown, holding, kept: row });
+        let before = self.active().insert(id, Active { info: shown, offer, holding, kept: row });
+        if let Some(before) = before {
+            inner.holdings.remove(&before.holding);
+        }
         Ok(info)
+    }
+
+    /// Lists and hashes a share anew: what it is now gets a ticket of its own, what it was is given away no more.
+    fn renew(&self, holding: &Arc<Holding>) {
+        let found = self.active().iter().find(|(_, active)| Arc::ptr_eq(&active.holding, holding)).map(
+            |(id, active)| {
+                let (secret, events) = (holding.secret, holding.events.clone());
+                (active.offer.clone(), Before::Active { id: *id, secret, kept: active.kept, events })
+            },
+        );
+        let Some((offer, before)) = found else { return };
+        let events = holding.events.clone();
+        let told = match self.offer_now(offer, before, &Progress::default()) {
+            Ok(info) => ShareEvent::Renewed { ticket: info.ticket },
+            Err(error) => {
+                // Perhaps it is still being written to: the next who fetches may find it at rest.
+                holding.stale.store(false, Ordering::Relaxed);
+                ShareEvent::NotRenewed { why: error.to_string() }
+            }
+        };
+        // Nobody may listen.
+        let _ = events.send(told);
     }
 
     /// The shares, oldest first.
@@ -366,6 +390,20 @@ impl Shares {
     }
 }
 
+/// What there was of a share before it is offered.
+enum Before {
+    Nothing,
+    /// It was kept over a restart.
+    Kept(Kept),
+    /// It is here, and a file of it has changed.
+    Active {
+        id: ShareId,
+        secret: [u8; 16],
+        kept: Option<u64>,
+        events: broadcast::Sender<ShareEvent>,
+    },
+}
+
 /// 16 bytes that nobody guesses.
 #[expect(clippy::disallowed_methods, reason = "a secret, which no seed may repeat")]
 fn random() -> [u8; 16] {
@@ -378,6 +416,14 @@ fn random() -> [u8; 16] {
 impl Inner {
     fn now(&self) -> u64 {
         record::seconds(self.peer.clock().wall())
+    }
+
+    /// A file of this share is not what it was: the share is hashed anew, once.
+    pub(crate) fn went_stale(self: &Arc<Self>, holding: &Arc<Holding>) {
+        if !holding.stale.swap(true, Ordering::Relaxed) {
+            let (shares, holding) = (Shares(self.clone()), holding.clone());
+            tokio::task::spawn_blocking(move || shares.renew(&holding));
+        }
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Providers> {

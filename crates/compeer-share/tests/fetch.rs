@@ -6,7 +6,7 @@ mod people;
 use std::time::Duration;
 
 use compeer::PeerId;
-use compeer_share::{Access, FetchError, FetchEvent, Offer, ShareEvent, ShareTicket};
+use compeer_share::{Access, FetchError, FetchEvent, Offer, ShareEvent, ShareTicket, limits, wire};
 use people::{Person, noise, ticket, within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +115,15 @@ async fn a_changed_file_is_told_and_never_passed_off_as_the_old_one() {
     assert!(seen.contains(&changed), "{seen:?}");
     while within(events.recv()).await.unwrap() != (ShareEvent::Changed { path: "a".into() }) {}
     assert!(!bob.names().contains(&"a".to_string()));
+    // It was hashed anew meanwhile, and what it is now has a ticket of its own.
+    let renewed = loop {
+        if let ShareEvent::Renewed { ticket } = within(events.recv()).await.unwrap() {
+            break ticket;
+        }
+    };
+    assert_eq!(alice.shares.shares()[0].ticket, renewed);
+    bob.get(&renewed.parse().unwrap()).await.unwrap();
+    assert!(bob.read("a") == noise(100_000, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,4 +208,77 @@ async fn nobody_at_the_ticket_is_told_with_a_reason() {
     let outcome = bob.get(&ShareTicket::new([at], [1; 32], [2; 16])).await;
     let Err(FetchError::Nobody(why)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(why[0].0, nobody);
+}
+
+/// Says hello by hand; gives all the bytes of the answer.
+async fn answer_to(bob: &Person, alice: &Person, content: [u8; 32], proof: [u8; 32]) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = bob.peer.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+    let (record, ext) = Default::default();
+    stream.write_all(&wire::encode(&wire::Ask::Hello { content, proof, record, ext })).await.unwrap();
+    let mut answer = Vec::new();
+    within(stream.read_to_end(&mut answer)).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_root_but_not_the_secret_gets_the_answer_for_unknown_content() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let offered = ticket(&alice.offer(&alice.write("a", b"hello")).await);
+    let private = answer_to(&bob, &alice, offered.root, [7; 32]).await;
+    let unknown = answer_to(&bob, &alice, [8; 32], [7; 32]).await;
+    assert_eq!(private, unknown);
+    assert_eq!(private, wire::encode(&wire::Tell::Unknown));
+    // A proof of somebody else, overheard, is none of Bob's.
+    let carol = Person::new().await;
+    let connection = carol.peer.connect(alice.peer.addr()).await.unwrap();
+    let binding = connection.channel_binding();
+    let hers = wire::proof(&offered.secret, &offered.root, &binding, carol.peer.id().as_bytes());
+    assert_eq!(answer_to(&bob, &alice, offered.root, *hers.as_bytes()).await, unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_ends_the_stream_and_nothing_else() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let offered = ticket(&alice.offer(&alice.write("a", b"hello")).await);
+    for nonsense in [&[0xff; 100][..], &[0, 0, 0, 0], &[5, 0, 0, 0, 1, 2, 3, 4, 5], &[0xff, 0xff, 0xff, 0x7f]]
+    {
+        let mut stream = bob.peer.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        let mut answer = Vec::new();
+        // Ended or broken, but over.
+        let _ = within(stream.read_to_end(&mut answer)).await;
+        assert!(answer.is_empty());
+    }
+    bob.get(&offered).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_places_are_taken_the_next_is_told_to_come_again() {
+    use tokio::io::AsyncWriteExt;
+    let alice = Person::new().await;
+    let offered = ticket(&alice.offer(&alice.write("a", b"hello")).await);
+    let mut held = Vec::new();
+    let mut people = Vec::new();
+    while held.len() < limits::MAX_SERVED {
+        let bob = compeer::Peer::builder().spawn().await.unwrap();
+        for _ in 0..compeer::limits::MAX_STREAMS_PER_PEER {
+            let mut stream = bob.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+            let binding = stream.channel_binding();
+            let proof = wire::proof(&offered.secret, &offered.root, &binding, bob.id().as_bytes());
+            let (record, ext) = Default::default();
+            let hello = wire::Ask::Hello { content: offered.root, proof: *proof.as_bytes(), record, ext };
+            stream.write_all(&wire::encode(&hello)).await.unwrap();
+            let welcome = within(wire::Frames::default().next(&mut stream)).await.unwrap();
+            assert!(matches!(welcome, Some(wire::Tell::Welcome { .. })));
+            held.push(stream);
+        }
+        people.push(bob);
+    }
+    let carol = Person::new().await;
+    let Err(FetchError::Nobody(why)) = carol.get(&offered).await else { panic!("there was a place") };
+    assert!(why[0].1.contains("too many"), "{why:?}");
+    drop(held);
+    within(async { while carol.get(&offered).await.is_err() {} }).await;
 }

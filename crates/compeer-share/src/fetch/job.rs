@@ -50,6 +50,10 @@ pub(crate) struct Job {
     pub(super) received: AtomicU64,
     plan: Mutex<Plan>,
     who: Mutex<BTreeMap<Source, PeerId>>,
+    /// Who gave what was new.
+    gave: Mutex<BTreeSet<PeerId>>,
+    /// Providers that are connected.
+    pub(super) connected: AtomicUsize,
     /// Providers that have a part and may come to have more.
     growing: Mutex<BTreeSet<Source>>,
     /// Providers that are being called.
@@ -89,6 +93,8 @@ impl Job {
             received: AtomicU64::new(0),
             plan: Mutex::new(plan),
             who: Mutex::default(),
+            gave: Mutex::default(),
+            connected: AtomicUsize::new(0),
             growing: Mutex::default(),
             calling: AtomicUsize::new(0),
             refusal: Mutex::default(),
@@ -178,6 +184,11 @@ impl Job {
             let new = plan.arrived(source, segment.line.clone(), now);
             (new, plan.is_done())
         };
+        if !new.is_empty()
+            && let Some(peer) = lock(&self.who).get(&source)
+        {
+            lock(&self.gave).insert(*peer);
+        }
         let bytes: u64 = new.iter().map(|range| self.layout.byte_len(&range)).sum();
         self.done.fetch_add(bytes, Ordering::Relaxed);
         if let Some(holding) = &self.holding {
@@ -240,6 +251,11 @@ impl Job {
             let plan = lock(&self.plan);
             plan.in_flight() == 0 && !plan.unavailable().is_empty()
         }
+    }
+
+    /// Who gave what was new.
+    pub(super) fn gave(&self) -> Vec<PeerId> {
+        lock(&self.gave).iter().copied().collect()
     }
 
     /// Why the last part that was refused was.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use compeer::{PeerAddr, PeerId, ShareTicket};
@@ -209,7 +209,7 @@ async fn provider(
         match opened {
             Some(opened) => Ok(opened),
             None => {
-                let _calling = Calling::new(&job);
+                let _calling = Counted::new(&job.calling);
                 tokio::time::sleep(after).await;
                 let record = job.shares.own_record(ContentId::from_bytes(ticket.root));
                 Opened::open(&job.shares.peer, at.clone(), &ticket, record, false).await
@@ -234,6 +234,7 @@ async fn provider(
     job.add(source, peer, &have);
     job.heard_of(opened.peer, &opened.records);
     job.tell(FetchEvent::Source { peer });
+    let _connected = Counted::new(&job.connected);
     let stop = watch::Sender::new(false);
     let mut lanes = JoinSet::new();
     lanes.spawn(on_thread(Lane::new(job.clone(), source, opened.stream, stop.subscribe())));
@@ -287,19 +288,19 @@ async fn provider(
     }
 }
 
-/// Counts a call, until dropped.
-struct Calling<'a>(&'a Job);
+/// Counts, until dropped.
+struct Counted<'a>(&'a AtomicUsize);
 
-impl<'a> Calling<'a> {
-    fn new(job: &'a Job) -> Self {
-        job.calling.fetch_add(1, Ordering::Relaxed);
-        Calling(job)
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
     }
 }
 
-impl Drop for Calling<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.calling.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

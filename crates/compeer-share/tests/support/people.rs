@@ -32,6 +32,12 @@ impl Person {
         Person::with(Identity::generate(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()).await
     }
 
+    /// With a key that is the same in every run.
+    pub(crate) async fn seeded(seed: u8) -> Person {
+        let identity = Identity::from_seed(&[seed; 32]);
+        Person::with(identity, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()).await
+    }
+
     pub(crate) async fn with(identity: Identity, home: TempDir, files: TempDir) -> Person {
         let peer = Peer::builder().identity(identity.clone()).listen("127.0.0.1:0").spawn().await.unwrap();
         let shares = Shares::attach(&peer, identity, Store::at(home.path()));
