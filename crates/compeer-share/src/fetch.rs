@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use compeer::{PeerId, ShareTicket};
-use globset::{GlobBuilder, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::ContentId;
+use crate::globs::Globs;
 use crate::holding::{Access, Files, Holding};
 use crate::layout::{Layout, SEGMENT};
 use crate::limits;
@@ -291,8 +291,7 @@ impl Look {
         self.opened.first().map(|opened| opened.peer)
     }
 
-    /// Chooses the files that fit one of these patterns (`*`, `**`, `?`, `[..]`, `{a,b}`), against the whole path or the
-    /// last name. Without patterns: all.
+    /// Chooses the files that fit one of these patterns ([`Globs`]), or are in a folder that does. Without patterns: all.
     ///
     /// # Errors
     /// A pattern is none, or no file fits.
@@ -300,15 +299,8 @@ impl Look {
         if only.is_empty() {
             return Ok(());
         }
-        let mut set = GlobSetBuilder::new();
-        for pattern in only {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-            set.add(glob.map_err(|error| FetchError::Pattern(error.to_string()))?);
-        }
-        let set = set.build().map_err(|error| FetchError::Pattern(error.to_string()))?;
-        let fits = |entry: &Entry| {
-            set.is_match(&entry.path) || entry.path.rsplit('/').next().is_some_and(|name| set.is_match(name))
-        };
+        let globs = Globs::new(only).map_err(|error| FetchError::Pattern(error.to_string()))?;
+        let fits = |entry: &Entry| globs.fit(&entry.path);
         let entries = self.manifest.entries();
         self.selected = (0..entries.len()).filter(|file| fits(&entries[*file])).collect();
         match self.selected.is_empty() {

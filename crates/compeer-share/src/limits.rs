@@ -149,3 +149,9 @@ pub const EXCHANGE_AT_ONCE: usize = 8;
 
 /// How long one of them may take, connecting included.
 pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+
+// files that are sent
+
+/// Files and folders that were left out and are named one by one; of the rest the number is told. Unit: lines. A guess:
+/// nobody reads more.
+pub const MAX_SKIPPED: usize = 100;

@@ -248,17 +248,31 @@ impl Staging {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(self.failed("make", path, error)),
         }
-        let meta = system::look(&parent, name).map_err(|error| self.failed("open", path, error))?;
-        match meta {
-            Some(found) if found.what == What::File && found.links == 1 => {}
-            Some(found) if found.what == What::File => {
-                return Err(StagingError::Meddled(path.into(), What::Other));
-            }
-            Some(found) => return Err(StagingError::Meddled(path.into(), found.what)),
-            None => {}
-        }
+        self.plain(&parent, name, path)?;
         let file = parent.open_with(name, &options).map_err(|error| self.failed("open", path, error))?;
         Ok(file.into_std())
+    }
+
+    /// How long a file of the manifest is here so far; `None`: it is not here. Unit: bytes.
+    ///
+    /// # Errors
+    /// The path may not be one, something else than a plain file of ours stands there, or the system fails.
+    pub fn length(&self, path: &str) -> Result<Option<u64>, StagingError> {
+        names::check(path, names::native())?;
+        let (parent, name) = match self.parent(path, false) {
+            Err(StagingError::Incomplete(_)) => return Ok(None),
+            other => other?,
+        };
+        self.plain(&parent, name, path).map(|found| found.map(|found| found.size))
+    }
+
+    /// What stands under a name, if it is a plain file that has no other.
+    fn plain(&self, parent: &Dir, name: &str, path: &str) -> Result<Option<system::Found>, StagingError> {
+        match system::look(parent, name).map_err(|error| self.failed("look at", path, error))? {
+            Some(found) if found.what != What::File => Err(StagingError::Meddled(path.into(), found.what)),
+            Some(found) if found.links != 1 => Err(StagingError::Meddled(path.into(), What::Other)),
+            found => Ok(found),
+        }
     }
 
     /// Makes all that was written survive a loss of power. One call for the whole file system, so dear when others write

@@ -135,7 +135,8 @@
 //! at most once; [`RequestError::Disconnected`] says that it may have run.
 //! Handlers run concurrently, and a panicking one fails its own request only.
 //! A peer may call itself. Reading replies slowly holds up nothing but those
-//! replies. No packet goes to an address that nobody named.
+//! replies. No packet goes to an address that nobody named; [`discovery`], for who
+//! asks for it, keeps to the local network.
 
 mod addrs;
 mod call;

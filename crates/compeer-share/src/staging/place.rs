@@ -74,11 +74,8 @@ impl Staging {
             }
             let (parent, name) = self.parent(path, false)?;
             let error = |error| self.failed("finish", path, error);
-            let found = system::look(&parent, name).map_err(error)?;
+            let found = self.plain(&parent, name, path)?;
             let found = found.ok_or_else(|| StagingError::Incomplete(path.into()))?;
-            if found.what != What::File {
-                return Err(StagingError::Meddled(path.into(), found.what));
-            }
             if found.size != entry.size {
                 return Err(StagingError::Incomplete(path.into()));
             }

@@ -1,15 +1,16 @@
 //! A full disk: on a small tmpfs, where root may mount one.
+#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use super::*;
 
-/// A tmpfs of so many bytes, unmounted when dropped.
+/// A tmpfs of so many bytes and 500 files, unmounted when dropped.
 struct Small(TempDir);
 
 impl Small {
     fn mount(bytes: u64) -> Option<Small> {
         let dir = tempfile::tempdir().unwrap();
         let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=755"), "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},nr_inodes=500,mode=755"), "tmpfs"])
             .arg(dir.path())
             .output()
             .is_ok_and(|output| output.status.success());

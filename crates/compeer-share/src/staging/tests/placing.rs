@@ -34,6 +34,11 @@ fn an_empty_file_needs_no_writing_and_a_short_one_is_not_placed() {
     let incomplete = |result| matches!(result, Err(StagingError::Incomplete(path)) if path == "a/full");
     assert!(incomplete(staging.place(&files, &placement)));
     staging.file("a/full").unwrap().write_all_at(b"ful", 0).unwrap();
+    let length = |path| staging.length(path).unwrap();
+    assert_eq!(
+        (length("a/full"), length("a/empty"), length("a/no"), length("b/c")),
+        (Some(3), Some(0), None, None)
+    );
     assert!(incomplete(staging.place(&files, &placement)));
     staging.file("a/full").unwrap().write_all_at(b"full?", 0).unwrap();
     assert!(incomplete(staging.place(&files, &placement)));
