@@ -3,6 +3,8 @@
 //!
 //! Run two of them: `cargo run --example share -- offer photo.jpg`, and what it prints on the other side.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
 use std::error::Error;
 use std::sync::Arc;
 
