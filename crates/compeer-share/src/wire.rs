@@ -1,7 +1,7 @@
 //! What is said on a stream of kind `compeer/share`.
 //!
 //! The fetcher opens the stream and speaks in [`Ask`]s, the provider answers in [`Tell`]s. Each is a
-//! little-endian `u32` length and that many bytes of postcard; where a frame announces raw bytes (a manifest, a
+//! big-endian `u32` length and that many bytes of postcard; where a frame announces raw bytes (a manifest, a
 //! proof and its data) they follow it. Order: HELLO first, answered by WELCOME or UNKNOWN; then any number
 //! of WANTs, answered in order, each by segments and LACKs that cover it from start to end. `HAVE` and
 //! `PROVIDERS` come in between when there is news. Everything is bounded before memory is taken.
@@ -122,7 +122,7 @@ pub fn encode(frame: &impl Serialize) -> Vec<u8> {
     // Numbers and bytes can always be written to memory.
     let body = postcard::to_allocvec(frame).unwrap_or_default();
     let mut bytes = Vec::with_capacity(4 + body.len());
-    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend((body.len() as u32).to_be_bytes());
     bytes.extend(body);
     bytes
 }
@@ -158,7 +158,7 @@ impl Frames {
         loop {
             let need = match self.part[..self.filled].first_chunk() {
                 None => 4,
-                Some(len) => 4 + u32::from_le_bytes(*len) as usize,
+                Some(len) => 4 + u32::from_be_bytes(*len) as usize,
             };
             if need > limits::MAX_FRAME {
                 return Err(malformed("a frame that is too long"));
