@@ -1,4 +1,7 @@
 //! What the lanes of one fetch share: the plan, the sink, the counters, and what is told to whoever watches.
+//!
+//! Lanes run on threads of their own; every lock in here is held for a few lines and never over a wait. A fetch is
+//! running, arrived or failed, and changes once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

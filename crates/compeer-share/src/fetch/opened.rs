@@ -1,4 +1,7 @@
 //! A stream with one provider, greeted: it has the share and says how much of it.
+//!
+//! HELLO goes out with the proof for this very connection, and MANIFEST in the same write when it is wanted, so
+//! that a small share costs no further round trip.
 
 use std::io;
 

@@ -1,5 +1,8 @@
 //! Where verified bytes go: to files in a staging directory, with the journal and the pack beside them, or, in
 //! order, to whoever reads a stream.
+//!
+//! To the disk the order is: data, then its proof into the pack, then the note in the journal. A checkpoint syncs in the
+//! same order, beside the lanes, and vouches only for what was noted before it began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
