@@ -195,6 +195,15 @@ impl Holding {
             files[file] = (path, stamp);
         }
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = Files::InPlace(files);
+        // Of a file that was here before, the pack has no proofs: it is not among what we have.
+        let groups = self.layout.groups();
+        self.have.send_if_modified(|have| {
+            let all = have.as_ref().is_some_and(|have| have.len() == groups);
+            if all {
+                *have = None;
+            }
+            all
+        });
     }
 
     /// Whether `peer` may have it, given what it proved with. Takes as long for the wrong proof as for the right one.

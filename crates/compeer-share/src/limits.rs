@@ -155,3 +155,7 @@ pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// Files and folders that were left out and are named one by one; of the rest the number is told. Unit: lines. A guess:
 /// nobody reads more.
 pub const MAX_SKIPPED: usize = 100;
+
+/// How long a fetcher may want nothing before its stream is ended, so that it does not keep a place of
+/// [`MAX_SERVED`]. It may open another.
+pub const IDLE_FETCHER: Duration = Duration::from_secs(300);

@@ -154,6 +154,7 @@ impl Server {
                 biased;
                 ask = self.frames.next(&mut self.stream) => return ask,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(None),
+                () = tokio::time::sleep(limits::IDLE_FETCHER) => return Ok(None),
                 // Neither ends before this does.
                 _ = self.have.changed() => {}
                 _ = self.heard.changed() => {}

@@ -181,6 +181,8 @@ impl Shares {
     /// See [`OfferError`].
     pub async fn offer(&self, offer: Offer, progress: Arc<Progress>) -> Result<ShareInfo, OfferError> {
         let shares = self.clone();
+        // Hashing stops when nobody waits for it any more.
+        let _stop = StopOnDrop(progress.clone());
         let work = tokio::task::spawn_blocking(move || shares.offer_now(offer, Before::Nothing, &progress));
         work.await.map_err(|panic| OfferError::Panicked(panic.to_string()))?
     }
@@ -387,6 +389,14 @@ impl Shares {
 
     fn active(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShareId, Active>> {
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct StopOnDrop(Arc<Progress>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
     }
 }
 

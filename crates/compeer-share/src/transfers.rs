@@ -80,7 +80,7 @@ impl Directory {
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.journal().exists() && self.path.join("transfer.json").exists()
+        self.path.join("transfer.json").exists()
     }
 
     pub(crate) fn journal(&self) -> PathBuf {

@@ -48,16 +48,26 @@ impl Look {
                 (at.id, Opened::open(&inner.peer, at, &ticket, record, true).await)
             });
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut failed) = (Vec::new(), None);
         while let Some(called) = calls.join_next().await {
             match called {
                 Ok((_, Ok(mut opened))) => {
-                    let bytes = opened.manifest().await?;
-                    return Look::with(inner, ticket, bytes, Some(opened));
+                    let looked = match opened.manifest().await {
+                        Ok(bytes) => Look::with(inner.clone(), ticket.clone(), bytes, Some(opened)),
+                        Err(error) => Err(error),
+                    };
+                    match looked {
+                        Ok(look) => return Ok(look),
+                        // Another may do better.
+                        Err(error) => failed = Some(error),
+                    }
                 }
                 Ok((peer, Err(why))) => refused.push((peer, why)),
                 Err(_) => {}
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if !refused.is_empty() && refused.iter().all(|(_, why)| *why == NoWelcome::Unknown) {
             return Err(FetchError::Unknown);

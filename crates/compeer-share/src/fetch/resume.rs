@@ -39,10 +39,12 @@ pub(super) fn ready(
         if let Some(ready) = go_on(directory, record, manifest, layout)? {
             return Ok(ready);
         }
+        // Somebody has removed what it had fetched.
         directory.remove()?;
     }
-    let staging = Staging::create(&record.dir, &directory.id)?;
+    // In this order: a staging directory without a transfer would be nobody's.
     directory.create(record, manifest_bytes)?;
+    let staging = Staging::create(&record.dir, &directory.id)?;
     let pack = Arc::new(directory.pack()?);
     let journal = Journal::create(&directory.journal(), *manifest.id().as_bytes(), layout.groups())?;
     Ok(Ready { staging, pack, journal, have: RangeSet::new() })
@@ -56,11 +58,16 @@ fn go_on(
     layout: &Layout,
 ) -> Result<Option<Ready>, FetchError> {
     let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(None) };
-    let Ok((mut journal, found)) = Journal::open(&directory.journal()) else { return Ok(None) };
-    if found.root != *manifest.id().as_bytes() || found.groups != layout.groups() {
-        return Ok(None);
-    }
+    let (id, groups) = (manifest.id(), layout.groups());
     let pack = directory.pack()?;
+    let (mut journal, found) = match Journal::open(&directory.journal()) {
+        Ok((journal, found)) if found.root == *id.as_bytes() && found.groups == groups => (journal, found),
+        // Nothing is known of what lies there: it is written over.
+        _ => {
+            let journal = Journal::create(&directory.journal(), *id.as_bytes(), groups)?;
+            return Ok(Some(Ready { staging, pack: Arc::new(pack), journal, have: RangeSet::new() }));
+        }
+    };
     let mut have = found.sure;
     let mut buffer = vec![0; GROUP as usize];
     let mut open: Option<(usize, File)> = None;

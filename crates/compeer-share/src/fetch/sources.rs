@@ -207,6 +207,7 @@ async fn provider(
     };
     let greet = async {
         match opened {
+            // Also when nothing is missing: it is to hear that we have everything.
             Some(opened) => Ok(opened),
             None => {
                 let _calling = Counted::new(&job.calling);
@@ -218,8 +219,8 @@ async fn provider(
     };
     let opened = tokio::select! {
         biased;
-        () = over => return Left::Done(None),
         opened = greet => opened,
+        () = over => return Left::Done(None),
     };
     let opened = match opened {
         Ok(opened) => opened,
