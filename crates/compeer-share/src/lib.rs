@@ -6,6 +6,7 @@
 pub mod code;
 mod content;
 mod fetch;
+pub mod find;
 pub mod globs;
 pub mod hash;
 mod holding;

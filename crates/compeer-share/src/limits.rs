@@ -159,3 +159,63 @@ pub const MAX_SKIPPED: usize = 100;
 /// How long a fetcher may want nothing before its stream is ended, so that it does not keep a place of
 /// [`MAX_SERVED`]. It may open another.
 pub const IDLE_FETCHER: Duration = Duration::from_secs(300);
+
+// finding
+
+/// Longest words of a search. Unit: bytes of UTF-8. A guess: a line.
+pub const MAX_QUERY: usize = 256;
+
+/// Most words of a search; further ones are ignored. Unit: words.
+pub const MAX_WORDS: usize = 16;
+
+/// How often a search may be handed on. Unit: hops. With eight neighbours each that is some thousand peers.
+pub const MAX_HOPS: u8 = 3;
+
+/// Neighbours that one peer asks for one search. Unit: peers. A guess; with more, the search is not complete.
+pub const MAX_FIND_PEERS: usize = 32;
+
+/// Shares that one peer passes on for one search. Unit: shares. More than a person reads.
+pub const MAX_FIND_RESULTS: usize = 256;
+
+/// Shares of its own that a peer answers a search with. Unit: shares.
+pub const MAX_FOUND_HERE: usize = 100;
+
+/// Shares found that wait for whoever reads them, per search. Unit: shares; the neighbours wait then.
+pub const FIND_QUEUE: usize = 32;
+
+/// Longest message of a search. Unit: bytes. One share with sixteen addresses of the longest names fits.
+pub const MAX_LISTING: usize = 8 * 1024;
+
+/// Longest name of a share in the catalogue. Unit: bytes of UTF-8; what is beyond is cut off.
+pub const MAX_LISTED_NAME: usize = 255;
+
+/// Names of files of one share that can be found. Unit: bytes; what is beyond is not found. Some 20,000 files.
+pub const MAX_LISTED_TEXT: usize = 1024 * 1024;
+
+/// Longest time for a search.
+pub const MAX_FIND_TIME: Duration = Duration::from_secs(60);
+
+/// Least time that is kept back to tell how a search went.
+pub const FIND_MARGIN: Duration = Duration::from_millis(100);
+
+/// Searches of others under way at a time. Unit: requests. A guess; beyond it a peer is busy.
+pub const MAX_FINDS: usize = 256;
+
+/// Searches that a peer may hand to us at once. Unit: requests. It may hand on those of its own neighbours, so this
+/// is for a busy peer and not for a person.
+pub const FIND_BURST: f64 = 64.0;
+
+/// And how many a second after that. Unit: requests per second.
+pub const FINDS_A_SECOND: f64 = 16.0;
+
+/// Searches that are remembered, and peers that are counted. Unit: searches, peers; the oldest goes.
+pub const MAX_SEEN: usize = 4096;
+
+/// How long a search is remembered: none lasts longer.
+pub const SEEN_FOR: Duration = MAX_FIND_TIME;
+
+/// Shares in one page of a peer's list. Unit: shares. With [`MAX_LISTING`] each they fit a message.
+pub const BROWSE_PAGE: usize = 100;
+
+/// Shares of one peer that are listed at all. Unit: shares. A guess.
+pub const MAX_BROWSE: usize = 10_000;
