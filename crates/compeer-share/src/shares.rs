@@ -3,29 +3,34 @@
 //! [`Shares::attach`] registers the stream handler; from then on the peer serves what is offered, and fetches what
 //! a ticket names. What is kept lies in the [`Store`]. Several programs' worth of shares need several peers.
 
+mod here;
+mod offering;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use compeer::{Identity, Peer, PeerAddr, PeerId, ShareTicket, Stream};
+use compeer::{Identity, Peer, PeerAddr, RequestError, ShareTicket, Stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::ContentId;
 use crate::fetch::{FetchError, Look};
-use crate::hash::{self, HashError, Progress};
-use crate::holding::{Access, EVENTS, Files, Holding, Holdings, ShareEvent};
+use crate::find::{self, Catalogue, Finder, Found, Search};
+use crate::hash::{HashError, Progress};
+use crate::holding::{Access, Holding, Holdings, ShareEvent};
 use crate::limits;
-use crate::manifest::{Entry, Manifest, ManifestError};
-use crate::pace::Pace;
-use crate::providers::{self, Held, Providers};
-use crate::record;
+use crate::manifest::ManifestError;
+use crate::providers::{self, Providers};
 use crate::serve;
-use crate::store::{Kept, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::transfers::Directory;
-use crate::walk::{self, WalkError};
+use crate::walk::WalkError;
 use crate::wire;
+use here::Here;
+use offering::Before;
 
 /// Names a share while it lasts.
 pub type ShareId = u64;
@@ -132,13 +137,18 @@ pub(crate) struct Inner {
     next: AtomicU64,
     /// Who else provides what is here or is fetched.
     book: Arc<Mutex<Providers>>,
+    /// The public shares; made when there is one.
+    catalogue: OnceLock<Catalogue>,
     /// Changes when the book has something new.
     pub(crate) news: watch::Sender<u64>,
 }
 
 /// File sharing on a peer. Clones are the same.
 #[derive(Clone)]
-pub struct Shares(Arc<Inner>);
+pub struct Shares {
+    inner: Arc<Inner>,
+    finder: Option<Finder>,
+}
 
 impl Shares {
     /// Begins to share on this peer. `identity` is the peer's own; it signs that this peer has something.
@@ -152,6 +162,7 @@ impl Shares {
             active: Mutex::default(),
             next: AtomicU64::new(1),
             book: Arc::new(Mutex::new(Providers::new(peer.id()))),
+            catalogue: OnceLock::new(),
             news: watch::Sender::new(0),
         });
         let serving = Arc::downgrade(&inner);
@@ -172,7 +183,25 @@ impl Shares {
         let _ = providers::register(peer, inner.identity.clone(), here.clone(), inner.book.clone());
         let exchange = providers::exchange(inner.identity.clone(), here, inner.book.clone());
         peer.stabilize(providers::EXCHANGE, exchange);
-        Shares(inner)
+        let lookup = Arc::new(Here(Arc::downgrade(&inner)));
+        let finder = find::register(peer, lookup).ok();
+        Shares { inner, finder }
+    }
+
+    /// Searches for public shares of connected peers, and of theirs as `hops` says: see [`Finder::search`].
+    pub fn search(&self, words: &str, hops: u8, timeout: Duration) -> Option<Search> {
+        Some(self.finder.as_ref()?.search(words, hops, timeout))
+    }
+
+    /// Lists the public shares of one peer: see [`Finder::browse`].
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not answer.
+    pub async fn browse(&self, of: impl Into<PeerAddr>) -> Result<Vec<Found>, RequestError> {
+        match &self.finder {
+            Some(finder) => finder.browse(of).await,
+            None => Err(RequestError::NoHandler),
+        }
     }
 
     /// Shares files and folders: lists and hashes them, then serves them. Nothing is copied.
@@ -195,7 +224,7 @@ impl Shares {
         let shares = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             let mut failed = Vec::new();
-            for kept in shares.0.store.kept_shares()? {
+            for kept in shares.inner.store.kept_shares()? {
                 let offer = Offer {
                     paths: kept.paths.clone(),
                     exclude: kept.exclude.clone(),
@@ -214,112 +243,6 @@ impl Shares {
         work.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic.to_string()).into()))
     }
 
-    fn offer_now(&self, offer: Offer, before: Before, progress: &Progress) -> Result<ShareInfo, OfferError> {
-        let inner = &self.0;
-        let walked = walk::walk(&offer.paths, &offer.exclude)?;
-        let mut found = walked.files;
-        if found.is_empty() {
-            return Err(OfferError::Empty);
-        }
-        found.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-        let files: Vec<_> = found.iter().map(|found| (found.file.clone(), found.size)).collect();
-        let (pack_id, pack) = inner.store.new_pack()?;
-        let hashed = hash::hash(&files, &pack, &inner.store, progress)?;
-        let entries = found.into_iter().zip(&hashed).map(|(found, hashed)| Entry {
-            path: found.path,
-            size: found.size,
-            root: hashed.root,
-            executable: found.executable,
-            modified: hashed.stamp.modified.0,
-            modified_nanos: hashed.stamp.modified.1 as u32,
-        });
-        let manifest = Manifest::new(entries.collect())?;
-        let bytes = manifest.encode();
-        let (id, secret, kept, events) = match before {
-            Before::Nothing => (None, random(), None, broadcast::Sender::new(EVENTS)),
-            Before::Kept(kept) => (None, kept.secret, Some(kept.id), broadcast::Sender::new(EVENTS)),
-            Before::Active { id, secret, kept, events } => (Some(id), secret, kept, events),
-        };
-        let content = ContentId::of(&bytes);
-        let in_place =
-            files.into_iter().zip(&hashed).map(|((path, _), hashed)| (path, hashed.stamp)).collect();
-        let holding = Arc::new(Holding::new(
-            content,
-            secret,
-            offer.access.clone(),
-            (Arc::new(manifest), bytes.into()),
-            Arc::new(pack),
-            Files::InPlace(in_place),
-            None,
-            offer.limit.map(Pace::new),
-            events,
-        ));
-        inner.store.keep_hashes(pack_id, &holding.layout, &hashed)?;
-        let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
-        let row = match kept {
-            Some(kept) => Some(kept),
-            None if id.is_some() => None,
-            None if offer.keep => Some(
-                inner.store.keep_share(&Kept {
-                    id: 0,
-                    name: name.clone(),
-                    secret,
-                    access: serde_json::to_string(&offer.access).map_err(|e| StoreError::Io(e.into()))?,
-                    paths: offer
-                        .paths
-                        .iter()
-                        .map(std::path::absolute)
-                        .collect::<Result<_, _>>()
-                        .map_err(StoreError::Io)?,
-                    exclude: offer.exclude.clone(),
-                    limit: offer.limit,
-                })?,
-            ),
-            None => None,
-        };
-        let id = id.unwrap_or_else(|| inner.next.fetch_add(1, Ordering::Relaxed));
-        let info = ShareInfo {
-            id,
-            content,
-            name,
-            files: holding.manifest.entries().len() as u64,
-            bytes: holding.manifest.total(),
-            access: offer.access.clone(),
-            kept: row.is_some(),
-            ticket: ShareTicket::new([inner.peer.addr()], *content.as_bytes(), secret).to_string(),
-            skipped: walked.skipped.iter().map(ToString::to_string).collect(),
-        };
-        inner.holdings.add(holding.clone());
-        let shown = ShareInfo { skipped: Vec::new(), ..info.clone() };
-        let before = self.active().insert(id, Active { info: shown, offer, holding, kept: row });
-        if let Some(before) = before {
-            inner.holdings.remove(&before.holding);
-        }
-        Ok(info)
-    }
-
-    /// Lists and hashes a share anew: what it is now gets a ticket of its own, what it was is given away no more.
-    fn renew(&self, holding: &Arc<Holding>) {
-        let found = self.active().iter().find(|(_, active)| Arc::ptr_eq(&active.holding, holding)).map(
-            |(id, active)| {
-                let (secret, events) = (holding.secret, holding.events.clone());
-                (active.offer.clone(), Before::Active { id: *id, secret, kept: active.kept, events })
-            },
-        );
-        let Some((offer, before)) = found else { return };
-        let events = holding.events.clone();
-        let told = match self.offer_now(offer, before, &Progress::default()) {
-            Ok(info) => ShareEvent::Renewed { ticket: info.ticket },
-            Err(error) => {
-                // Perhaps it is still being written to: the next who fetches may find it at rest.
-                holding.stale.store(false, Ordering::Relaxed);
-                ShareEvent::NotRenewed { why: error.to_string() }
-            }
-        };
-        // Nobody may listen.
-        let _ = events.send(told);
-    }
-
     /// The shares, oldest first.
     pub fn shares(&self) -> Vec<ShareInfo> {
         self.active().values().map(|active| active.info.clone()).collect()
@@ -336,9 +259,12 @@ impl Shares {
     /// It is kept, and the home cannot be written.
     pub fn stop(&self, id: ShareId) -> Result<bool, StoreError> {
         let Some(active) = self.active().remove(&id) else { return Ok(false) };
-        self.0.holdings.remove(&active.holding);
+        self.inner.holdings.remove(&active.holding);
+        if let Some(catalogue) = self.inner.catalogue.get() {
+            catalogue.remove(id).map_err(|error| StoreError::Database(error.into()))?;
+        }
         if let Some(row) = active.kept {
-            self.0.store.forget_share(row)?;
+            self.inner.store.forget_share(row)?;
         }
         Ok(true)
     }
@@ -348,12 +274,12 @@ impl Shares {
     /// # Errors
     /// Nobody of the ticket can be reached, or gives it.
     pub async fn look(&self, ticket: &ShareTicket) -> Result<Look, FetchError> {
-        Look::at(self.0.clone(), ticket.clone()).await
+        Look::at(self.inner.clone(), ticket.clone()).await
     }
 
     /// Interrupted and running transfers.
     pub fn transfers(&self) -> Vec<TransferInfo> {
-        let all = Directory::all(&self.0.store.transfers());
+        let all = Directory::all(&self.inner.store.transfers());
         all.into_iter().filter_map(|directory| directory.info()).collect()
     }
 
@@ -363,10 +289,10 @@ impl Shares {
     /// # Errors
     /// There is none of this id, or its directory cannot be read.
     pub fn resume(&self, id: &str) -> Result<(Look, crate::staging::Target), FetchError> {
-        let directory = Directory::named(&self.0.store.transfers(), id);
+        let directory = Directory::named(&self.inner.store.transfers(), id);
         let directory = directory.ok_or_else(|| FetchError::NoTransfer(id.into()))?;
         let (record, ticket) = directory.record()?;
-        let mut look = Look::with(self.0.clone(), ticket, directory.manifest()?, None)?;
+        let mut look = Look::with(self.inner.clone(), ticket, directory.manifest()?, None)?;
         if !record.selected.is_empty() {
             look.choose(record.selected)?;
         }
@@ -378,7 +304,7 @@ impl Shares {
     /// # Errors
     /// It is running, or cannot be removed.
     pub fn discard(&self, id: &str) -> Result<bool, FetchError> {
-        let Some(directory) = Directory::named(&self.0.store.transfers(), id) else { return Ok(false) };
+        let Some(directory) = Directory::named(&self.inner.store.transfers(), id) else { return Ok(false) };
         let (record, _) = directory.record()?;
         if let Some(staging) = crate::staging::Staging::open(&record.dir, id)? {
             staging.discard()?;
@@ -388,7 +314,7 @@ impl Shares {
     }
 
     fn active(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShareId, Active>> {
-        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -397,95 +323,5 @@ struct StopOnDrop(Arc<Progress>);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What there was of a share before it is offered.
-enum Before {
-    Nothing,
-    /// It was kept over a restart.
-    Kept(Kept),
-    /// It is here, and a file of it has changed.
-    Active {
-        id: ShareId,
-        secret: [u8; 16],
-        kept: Option<u64>,
-        events: broadcast::Sender<ShareEvent>,
-    },
-}
-
-/// 16 bytes that nobody guesses.
-#[expect(clippy::disallowed_methods, reason = "a secret, which no seed may repeat")]
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    // Without randomness nothing is safe.
-    getrandom::fill(&mut bytes).expect("the system has randomness to give");
-    bytes
-}
-
-impl Inner {
-    fn now(&self) -> u64 {
-        record::seconds(self.peer.clock().wall())
-    }
-
-    /// A file of this share is not what it was: the share is hashed anew, once.
-    pub(crate) fn went_stale(self: &Arc<Self>, holding: &Arc<Holding>) {
-        if !holding.stale.swap(true, Ordering::Relaxed) {
-            let (shares, holding) = (Shares(self.clone()), holding.clone());
-            tokio::task::spawn_blocking(move || shares.renew(&holding));
-        }
-    }
-
-    fn book(&self) -> std::sync::MutexGuard<'_, Providers> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes records of providers as `from` told them; who fetches the same hears of what is new.
-    pub(crate) fn heard(&self, content: ContentId, from: PeerId, records: &[Vec<u8>]) {
-        let now = self.now();
-        let mut book = self.book();
-        let mut new = false;
-        for record in records.iter().filter(|record| !record.is_empty()).take(limits::MAX_RECORDS) {
-            // What is no record is left out; the rest may be good.
-            new |= book.hear(content, record, from, now).unwrap_or(false);
-        }
-        drop(book);
-        if new {
-            self.news.send_modify(|news| *news += 1);
-        }
-    }
-
-    /// Records of other providers, for one that may know of them.
-    pub(crate) fn records(&self, content: ContentId, to: PeerId) -> Vec<Vec<u8>> {
-        self.book().tell(content, to, self.now())
-    }
-
-    /// This peer's own record, if it can be reached.
-    pub(crate) fn own_record(&self, content: ContentId) -> Vec<u8> {
-        providers::own_record(&self.peer, &self.identity, content, false)
-    }
-
-    /// Who else provides it, those with everything first.
-    pub(crate) fn providers(&self, content: ContentId) -> Vec<PeerAddr> {
-        self.book().providers(content, self.now())
-    }
-
-    /// This one lied, or does not know of it.
-    pub(crate) fn forget_provider(&self, content: ContentId, peer: PeerId) {
-        self.book().forget(content, peer);
-    }
-}
-
-/// What this peer has, for the exchange of records; without holding on to it.
-struct Here(Weak<Inner>);
-
-impl providers::Holdings for Here {
-    fn held(&self) -> Vec<Held> {
-        self.0.upgrade().map(|inner| inner.holdings.held()).unwrap_or_default()
-    }
-
-    fn admits(&self, content: ContentId, peer: PeerId, proof: &[u8; 32], binding: &[u8; 32]) -> Option<Held> {
-        let holding = self.0.upgrade()?.holdings.find(content, peer, proof, binding)?;
-        Some(holding.held())
     }
 }

@@ -8,8 +8,8 @@ mod provider;
 
 use std::sync::atomic::Ordering;
 
-use compeer_share::{Entry, FetchError, FetchEvent, Manifest, Offer, ShareTicket};
-use people::{Person, noise, ticket};
+use compeer_share::{Access, Entry, FetchError, FetchEvent, Manifest, Offer, ShareTicket};
+use people::{Person, SOON, noise, ticket};
 use provider::Deed::{self, Die, Honest, Lie};
 use provider::{Provider, ticket_for};
 
@@ -120,4 +120,26 @@ async fn those_who_fetch_at_once_hear_of_each_other_and_share_what_they_have() {
     let from_each_other =
         [by_bob.sources.contains(&carol.peer.id()), by_carol.sources.contains(&bob.peer.id())];
     assert_eq!(from_each_other, [true, true], "{by_bob:?} {by_carol:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_share_is_found_by_those_who_know_somebody_who_knows_the_sharer() {
+    let (alice, bob, carol) = (Person::new().await, Person::new().await, Person::new().await);
+    let path = alice.write("Música del mar/Bahía.txt", b"hello");
+    let paths = vec![path.parent().unwrap().to_path_buf()];
+    let public = alice.offer_as(Offer { paths, access: Access::Public, ..Offer::default() }).await;
+    alice.offer(&alice.write("bahia privada", b"nobody's business")).await;
+    bob.peer.connect(alice.peer.addr()).await.unwrap();
+    carol.peer.connect(bob.peer.addr()).await.unwrap();
+    let mut search = carol.shares.search("bahia", 1, SOON).unwrap();
+    let found = people::within(search.next()).await.unwrap();
+    assert_eq!((found.content, found.name.as_str(), found.files), (public.content, "Música del mar", 1));
+    assert!(people::within(search.next()).await.is_none());
+    assert!(people::within(search.summary()).await.complete);
+    carol.get(&found.ticket).await.unwrap();
+    assert_eq!(carol.read("Música del mar/Bahía.txt"), b"hello");
+    let all = carol.shares.browse(alice.peer.addr()).await.unwrap();
+    assert_eq!(all.len(), 1);
+    alice.shares.stop(public.id).unwrap();
+    assert!(carol.shares.browse(alice.peer.addr()).await.unwrap().is_empty());
 }

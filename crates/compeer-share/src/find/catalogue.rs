@@ -64,6 +64,12 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Catalogue(Mutex<Connection>);
 
+impl From<CatalogueError> for rusqlite::Error {
+    fn from(error: CatalogueError) -> Self {
+        error.0
+    }
+}
+
 impl Catalogue {
     /// An empty catalogue.
     ///

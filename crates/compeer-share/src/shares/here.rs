@@ -1,0 +1,134 @@
+//! What this peer has and knows, as the parts that talk with other peers see it: serving and fetching, the exchange
+//! of provider records, and searching.
+//!
+//! They hold on to it weakly, so that handlers of a peer do not keep alive what was dropped.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+
+use compeer::{PeerAddr, PeerId};
+
+use super::{Inner, ShareInfo, Shares};
+use crate::find::{self, Catalogue, CatalogueError, Published};
+use crate::holding::Holding;
+use crate::providers::{self, Held, Providers};
+use crate::store::StoreError;
+use crate::{ContentId, limits, record};
+
+impl Inner {
+    fn now(&self) -> u64 {
+        record::seconds(self.peer.clock().wall())
+    }
+
+    /// Makes a share to be found.
+    pub(super) fn publish(&self, info: &ShareInfo, holding: &Holding) -> Result<(), StoreError> {
+        let database = |error: CatalogueError| StoreError::Database(error.into());
+        let catalogue = match self.catalogue.get() {
+            Some(catalogue) => catalogue,
+            None => {
+                let new = Catalogue::in_memory().map_err(database)?;
+                self.catalogue.get_or_init(|| new)
+            }
+        };
+        let published = Published {
+            id: info.id,
+            content: info.content,
+            secret: holding.secret,
+            name: info.name.clone(),
+            bytes: info.bytes,
+            files: u32::try_from(info.files).unwrap_or(u32::MAX),
+        };
+        let paths = holding.manifest.entries().iter().map(|entry| entry.path.as_str());
+        catalogue.add(&published, paths).map_err(database)
+    }
+
+    /// A file of this share is not what it was: the share is hashed anew, once.
+    pub(crate) fn went_stale(self: &Arc<Self>, holding: &Arc<Holding>) {
+        if !holding.stale.swap(true, Ordering::Relaxed) {
+            let (shares, holding) = (Shares { inner: self.clone(), finder: None }, holding.clone());
+            tokio::task::spawn_blocking(move || shares.renew(&holding));
+        }
+    }
+
+    fn book(&self) -> std::sync::MutexGuard<'_, Providers> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes records of providers as `from` told them; who fetches the same hears of what is new.
+    pub(crate) fn heard(&self, content: ContentId, from: PeerId, records: &[Vec<u8>]) {
+        let now = self.now();
+        let mut book = self.book();
+        let mut new = false;
+        for record in records.iter().filter(|record| !record.is_empty()).take(limits::MAX_RECORDS) {
+            // What is no record is left out; the rest may be good.
+            new |= book.hear(content, record, from, now).unwrap_or(false);
+        }
+        drop(book);
+        if new {
+            self.news.send_modify(|news| *news += 1);
+        }
+    }
+
+    /// Records of other providers, for one that may know of them.
+    pub(crate) fn records(&self, content: ContentId, to: PeerId) -> Vec<Vec<u8>> {
+        self.book().tell(content, to, self.now())
+    }
+
+    /// This peer's own record, if it can be reached.
+    pub(crate) fn own_record(&self, content: ContentId) -> Vec<u8> {
+        providers::own_record(&self.peer, &self.identity, content, false)
+    }
+
+    /// Who else provides it, those with everything first.
+    pub(crate) fn providers(&self, content: ContentId) -> Vec<PeerAddr> {
+        self.book().providers(content, self.now())
+    }
+
+    /// This one lied, or does not know of it.
+    pub(crate) fn forget_provider(&self, content: ContentId, peer: PeerId) {
+        self.book().forget(content, peer);
+    }
+}
+
+/// What this peer has, for the exchange of records; without holding on to it.
+pub(super) struct Here(pub(super) Weak<Inner>);
+
+impl providers::Holdings for Here {
+    fn held(&self) -> Vec<Held> {
+        self.0.upgrade().map(|inner| inner.holdings.held()).unwrap_or_default()
+    }
+
+    fn admits(&self, content: ContentId, peer: PeerId, proof: &[u8; 32], binding: &[u8; 32]) -> Option<Held> {
+        let holding = self.0.upgrade()?.holdings.find(content, peer, proof, binding)?;
+        Some(holding.held())
+    }
+}
+
+impl find::Lookup for Here {
+    fn search(&self, words: &str, most: usize) -> Vec<Published> {
+        self.ask(|catalogue| catalogue.search(words, most))
+    }
+
+    fn browse(&self, after: u64, most: usize) -> Vec<Published> {
+        self.ask(|catalogue| catalogue.list(after, most))
+    }
+
+    fn others(&self, content: ContentId) -> u32 {
+        let count = self.0.upgrade().map_or(0, |inner| inner.book().count(content, inner.now()));
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+impl Here {
+    fn ask(
+        &self,
+        question: impl FnOnce(&Catalogue) -> Result<Vec<Published>, CatalogueError>,
+    ) -> Vec<Published> {
+        let inner = self.0.upgrade();
+        let answer = inner.as_ref().and_then(|inner| inner.catalogue.get()).map(question);
+        answer.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the public shares cannot be searched");
+            Vec::new()
+        })
+    }
+}
