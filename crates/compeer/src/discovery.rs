@@ -158,6 +158,8 @@ struct Shared {
     daemon: Mutex<ServiceDaemon>,
     announced: Mutex<Option<ServiceInfo>>,
     near: watch::Sender<Near>,
+    /// How many records the library may keep.
+    most: i64,
 }
 
 impl Discovery {
@@ -173,6 +175,7 @@ impl Discovery {
             daemon: Mutex::new(daemon),
             announced: Mutex::default(),
             near: watch::Sender::default(),
+            most: limits::MAX_NEARBY_RECORDS,
         });
         let listening = tokio::spawn(listen(shared.clone(), events));
         Ok(Discovery { shared, listening })
@@ -225,10 +228,8 @@ impl Discovery {
 
     /// Says goodbye and waits until it is said, half a second at most.
     pub async fn leave(self) {
-        let status = lock(&self.shared.daemon).shutdown();
-        if let Ok(status) = status {
-            let _ = tokio::time::timeout(LEAVE_WITHIN, status.recv_async()).await;
-        }
+        self.listening.abort();
+        stop(&self.shared).await;
     }
 }
 
@@ -242,6 +243,9 @@ impl Drop for Discovery {
 
 /// How long saying goodbye may take. A guess: it takes a millisecond.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long the library may take to answer. A guess: it has one thread, which never waits long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often it is seen to what the library keeps.
 const LOOKED_AFTER: Duration = Duration::from_secs(5);
@@ -279,7 +283,7 @@ async fn listen(shared: Arc<Shared>, mut events: Heard) {
             },
         };
         if begin_anew {
-            match restart(&shared) {
+            match restart(&shared).await {
                 Ok(heard) => events = heard,
                 Err(error) => {
                     tracing::warn!(%error, "nobody near can be heard any more");
@@ -309,26 +313,39 @@ fn take_in(shared: &Shared, event: ServiceEvent) {
     }
 }
 
-/// Whether the library keeps more than it may.
+/// Whether the library keeps more than it may, or does not answer any more.
 async fn too_much(shared: &Shared) -> bool {
     let metrics = lock(&shared.daemon).get_metrics();
-    let Ok(metrics) = metrics else { return false };
-    let Ok(metrics) = metrics.recv_async().await else { return false };
+    let Ok(metrics) = metrics else { return true };
+    // What is asked as its thread ends is never answered.
+    let Ok(Ok(metrics)) = tokio::time::timeout(ANSWER_WITHIN, metrics.recv_async()).await else {
+        return true;
+    };
     let kept = metrics.iter().filter(|(key, _)| key.starts_with("cached-")).map(|(_, n)| *n).sum::<i64>();
-    kept > limits::MAX_NEARBY_RECORDS
+    kept > shared.most
 }
 
 /// Forgets everything and begins anew, with the same announcement.
-fn restart(shared: &Shared) -> Result<Heard, DiscoveryError> {
+async fn restart(shared: &Shared) -> Result<Heard, DiscoveryError> {
+    // Its goodbye first: after the new greeting it would undo that.
+    stop(shared).await;
     let (daemon, events) = begin(&shared.settings)?;
     let announced = lock(&shared.announced);
     if let Some(info) = &*announced {
         daemon.register(info.clone())?;
     }
-    let before = std::mem::replace(&mut *lock(&shared.daemon), daemon);
-    let _ = before.shutdown();
+    *lock(&shared.daemon) = daemon;
     shared.near.send_if_modified(Near::clear);
     Ok(events)
+}
+
+/// Says goodbye and waits until it is said.
+async fn stop(shared: &Shared) {
+    // One whose thread is gone has said it.
+    let status = lock(&shared.daemon).shutdown();
+    if let Ok(status) = status {
+        let _ = tokio::time::timeout(LEAVE_WITHIN, status.recv_async()).await;
+    }
 }
 
 /// Who comes and goes near: made by [`Discovery::changes`].

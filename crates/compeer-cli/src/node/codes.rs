@@ -21,8 +21,9 @@ use tokio::time::Instant;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long others who announce the same number are waited for, after one of them did not know the code.
 const OTHERS: Duration = Duration::from_millis(300);
-/// Announcers of one number that are tried at a time. A guess: more than one is rare.
-const AT_ONCE: usize = 8;
+/// Announcers of one number that are tried. Each of them may guess at the words of our code once: somebody who announces
+/// every number under many keys is not to have many guesses. More than one honest one is rare.
+const TRIED: usize = 4;
 
 /// A code on offer; ends when dropped.
 pub(crate) struct CodeOffer {
@@ -152,7 +153,7 @@ async fn near(node: &Node, code: &Code, trouble: &Arc<Mutex<Option<String>>>) ->
                 Err(error) => return Err(CommandError::failed(error.to_string())),
             },
             change = changes.next() => match change {
-                Some(Change::Found(nearby)) if offers(&nearby, number, node) && attempts.len() < AT_ONCE => {
+                Some(Change::Found(nearby)) if offers(&nearby, number, node) && tried.len() < TRIED => {
                     let who = node.state.shown_name(nearby.peer.id, nearby.name.as_deref());
                     if tried.insert(nearby.peer.id) {
                         begin(&mut attempts, nearby.peer, who);

@@ -347,3 +347,29 @@ fn messages_beyond_the_bounds_are_refused() {
     assert!(Page::decode(&page(BROWSE_PAGE).encode()).is_some());
     assert!(Page::decode(&page(BROWSE_PAGE + 1).encode()).is_none());
 }
+
+/// A run of hex digits, wherever `docs/protocol.md` breaks it into fields.
+fn is_on_the_page(bytes: &[u8]) -> bool {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md")).unwrap();
+    // In a block, hex stands before the first two spaces in a row.
+    let hex: String =
+        page.lines().map(|line| line.split("  ").next().unwrap_or("").replace(' ', "") + "").collect();
+    hex.contains(&data_encoding::HEXLOWER.encode(bytes))
+}
+
+#[test]
+fn the_messages_are_those_of_the_page() {
+    let id = *b"0123456789abcdef";
+    let query = wire::encode(&Query { id, words: "tiger".into(), hops: 2, ext: Vec::new() });
+    assert!(is_on_the_page(&query), "{}", data_encoding::HEXLOWER.encode(&query));
+    let summary = Summary { asked: 300, answered: 299, complete: false, truncated: true };
+    let done = Reply::Done(summary).encode();
+    assert!(is_on_the_page(&done), "{}", data_encoding::HEXLOWER.encode(&done));
+    let mut found = listing(1, "tiger");
+    found.at.id = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkena".parse().unwrap();
+    let reply = Reply::Found(found.clone()).encode();
+    assert!(is_on_the_page(&reply), "{}", data_encoding::HEXLOWER.encode(&reply));
+    let page = Page { listings: vec![found], next: Some(1), ext: Vec::new() }.encode();
+    assert_eq!(page, [&[1], &reply[1..], &[1, 1, 0]].concat());
+}

@@ -76,10 +76,32 @@ async fn begun_anew_it_announces_the_same() {
     let alice = Discovery::start(settings(2)).unwrap();
     alice.announce(announcement(1, 4001)).unwrap();
     alice.shared.near.send_if_modified(|near| near.found(found(9)));
-    let _events = restart(&alice.shared).unwrap();
-    assert!(alice.nearby().is_empty(), "forgotten");
+    // As if the library had given up: what listens to it notices and begins anew.
+    let mut changes = alice.changes();
+    assert!(matches!(next(&mut changes).await, Change::Found(_)));
+    let _ = lock(&alice.shared.daemon).shutdown();
+    assert!(matches!(next(&mut changes).await, Change::Lost(_)), "forgotten");
     let bob = Discovery::start(settings(2)).unwrap();
     assert!(matches!(next(&mut bob.changes()).await, Change::Found(_)));
+}
+
+#[tokio::test]
+async fn what_the_library_keeps_is_measured() {
+    let alice = Discovery::start(settings(3)).unwrap();
+    alice.announce(announcement(1, 4001)).unwrap();
+    let bob = Discovery::start(settings(3)).unwrap();
+    assert!(matches!(next(&mut bob.changes()).await, Change::Found(_)));
+    assert!(!too_much(&bob.shared).await);
+    // Of one announcement: its name, place, text and address.
+    let (daemon, settings) = (lock(&bob.shared.daemon).clone(), bob.shared.settings);
+    let little = |most| Shared {
+        settings,
+        daemon: Mutex::new(daemon.clone()),
+        announced: Mutex::default(),
+        near: watch::Sender::default(),
+        most,
+    };
+    assert!(too_much(&little(3)).await && !too_much(&little(16)).await);
 }
 
 fn found(n: u16) -> Nearby {
