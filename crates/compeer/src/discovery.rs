@@ -11,7 +11,7 @@
 //! The protocol itself is done by `mdns-sd`, on a thread of its own. It keeps
 //! whatever answers to our questions; when that grows beyond
 //! [`MAX_NEARBY_RECORDS`](limits::MAX_NEARBY_RECORDS) it is thrown away and begun
-//! anew. Our own table ([`table`]) has a bound of its own. This is not part of a
+//! anew. Our own table has a bound of its own, [`MAX_NEARBY`](limits::MAX_NEARBY). This is not part of a
 //! [`Peer`]: a program that does not ask for it sends no packet of this kind.
 
 use std::collections::{BTreeMap, VecDeque};
