@@ -11,18 +11,17 @@
 //!
 //! # Bytes
 //!
-//! A version (1), the number of entries, the entries, and an extension list; numbers are varints as postcard
-//! writes them. An entry: how many bytes its path shares with the path before, the rest of the path (length
+//! A version (1), the number of entries, the entries, and an extension list; numbers are varints, written in one way only. An entry: how many bytes its path shares with the path before, the rest of the path (length
 //! and bytes), size, root (32 bytes), flags (1: executable), modified (seconds, zigzag; nanoseconds).
 
 use std::cmp::Ordering;
 
 use compeer::ext::Ext;
-use serde::{Deserialize, Serialize};
 
 use crate::ContentId;
 use crate::limits::{MAX_ENTRIES, MAX_MANIFEST_BYTES, MAX_PATH_BYTES};
 use crate::names::{self, NameError, Rules};
+use crate::ranges::{put, take};
 
 const VERSION: u8 = 1;
 const EXECUTABLE: u8 = 1;
@@ -95,18 +94,6 @@ pub enum ManifestError {
     Malformed,
 }
 
-/// An entry as it is written.
-#[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    shared: u16,
-    rest: &'a str,
-    size: u64,
-    root: [u8; 32],
-    flags: u8,
-    modified: i64,
-    nanos: u32,
-}
-
 impl Manifest {
     /// The manifest of these files, given in any order.
     ///
@@ -160,10 +147,10 @@ impl Manifest {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(16 + self.entries.len() * 80);
         bytes.push(VERSION);
-        put(&mut bytes, &self.entries.len());
+        put(&mut bytes, self.entries.len() as u64);
         let mut before = "";
         for entry in &self.entries {
-            put(&mut bytes, &entry.wire(before));
+            entry.write(&mut bytes, before);
             before = &entry.path;
         }
         bytes.extend(self.ext.encode());
@@ -183,7 +170,7 @@ impl Manifest {
             Some((version, _)) => return Err(ManifestError::Version(*version)),
             None => return Err(ManifestError::Malformed),
         };
-        let count: usize = take(&mut rest)?;
+        let count = usize::try_from(number(&mut rest)?).unwrap_or(usize::MAX);
         if count > MAX_ENTRIES {
             return Err(ManifestError::TooMany);
         }
@@ -206,34 +193,42 @@ impl Manifest {
 }
 
 impl Entry {
-    fn wire<'a>(&'a self, before: &str) -> Wire<'a> {
+    fn write(&self, bytes: &mut Vec<u8>, before: &str) {
         let shared = shared(before, &self.path);
-        Wire {
-            shared: shared as u16, // a path has at most MAX_PATH bytes
-            rest: &self.path[shared..],
-            size: self.size,
-            root: self.root,
-            flags: if self.executable { EXECUTABLE } else { 0 },
-            modified: self.modified,
-            nanos: self.modified_nanos,
-        }
+        put(bytes, shared as u64);
+        put(bytes, (self.path.len() - shared) as u64);
+        bytes.extend(&self.path.as_bytes()[shared..]);
+        put(bytes, self.size);
+        bytes.extend(self.root);
+        bytes.push(if self.executable { EXECUTABLE } else { 0 });
+        // Zigzag: times before 1970 are short too.
+        put(bytes, (self.modified << 1 ^ self.modified >> 63) as u64);
+        put(bytes, self.modified_nanos.into());
     }
 
-    /// Reads an entry, and refuses one that [`wire`](Self::wire) would write otherwise.
+    /// Reads an entry, and refuses one that [`write`](Self::write) would write otherwise.
     fn read(bytes: &mut &[u8], before: &str) -> Result<Entry, ManifestError> {
-        let wire: Wire<'_> = take(bytes)?;
-        let head = before.get(..usize::from(wire.shared)).ok_or(ManifestError::Malformed)?;
-        let path = [head, wire.rest].concat();
-        if shared(before, &path) != head.len() || wire.flags & !EXECUTABLE != 0 {
+        let head = usize::try_from(number(bytes)?).ok().and_then(|shared| before.get(..shared));
+        let head = head.ok_or(ManifestError::Malformed)?;
+        let rest = number(bytes)?;
+        let rest = std::str::from_utf8(raw(bytes, rest)?).map_err(|_| ManifestError::Malformed)?;
+        let path = [head, rest].concat();
+        let size = number(bytes)?;
+        let mut root = [0; 32];
+        root.copy_from_slice(raw(bytes, 32)?);
+        let flags = raw(bytes, 1)?[0];
+        let zigzag = number(bytes)?;
+        let nanos = u32::try_from(number(bytes)?).map_err(|_| ManifestError::Malformed)?;
+        if shared(before, &path) != head.len() || flags & !EXECUTABLE != 0 {
             return Err(ManifestError::Malformed);
         }
         Ok(Entry {
             path,
-            size: wire.size,
-            root: wire.root,
-            executable: wire.flags & EXECUTABLE != 0,
-            modified: wire.modified,
-            modified_nanos: wire.nanos,
+            size,
+            root,
+            executable: flags == EXECUTABLE,
+            modified: (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64),
+            modified_nanos: nanos,
         })
     }
 }
@@ -293,20 +288,15 @@ fn shared(a: &str, b: &str) -> usize {
     (0..=same).rev().find(|&at| b.is_char_boundary(at)).unwrap_or(0)
 }
 
-fn put<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
-    // Writing numbers and text to a Vec cannot fail.
-    let taken = std::mem::take(bytes);
-    *bytes = postcard::to_extend(value, taken).unwrap_or_default();
+fn number(bytes: &mut &[u8]) -> Result<u64, ManifestError> {
+    take(bytes).map_err(|_| ManifestError::Malformed)
 }
 
-/// Reads a value from the start of `bytes`, and refuses one that [`put`] would write otherwise.
-fn take<'a, T: Serialize + Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, ManifestError> {
-    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| ManifestError::Malformed)?;
-    let read = &bytes[..bytes.len() - rest.len()];
-    let mut again = Vec::with_capacity(read.len());
-    put(&mut again, &value);
+fn raw<'a>(bytes: &mut &'a [u8], len: u64) -> Result<&'a [u8], ManifestError> {
+    let len = usize::try_from(len).map_err(|_| ManifestError::Malformed)?;
+    let (raw, rest) = bytes.split_at_checked(len).ok_or(ManifestError::Malformed)?;
     *bytes = rest;
-    if again == read { Ok(value) } else { Err(ManifestError::Malformed) }
+    Ok(raw)
 }
 
 #[cfg(test)]

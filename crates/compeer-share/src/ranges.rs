@@ -231,7 +231,8 @@ fn range_set(ranges: impl IntoIterator<Item = Range<u64>>) -> RangeSet {
     set
 }
 
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
+/// Writes a number as a varint: seven bits a byte, the low ones first.
+pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -239,7 +240,8 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Result<u64, RangesError> {
+/// Reads a varint; each number has one way to be written.
+pub(crate) fn take(bytes: &mut &[u8]) -> Result<u64, RangesError> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or(RangesError::Malformed)?;

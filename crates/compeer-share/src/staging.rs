@@ -209,10 +209,10 @@ impl Staging {
         for path in paths() {
             names::check(path, names::native())?;
         }
-        let mut collisions = names::collisions(paths());
-        match collisions.pop() {
-            Some((a, b)) if self.folds()? => Err(StagingError::Collide(a, b)),
-            _ => Ok(()),
+        // Most file systems take every spelling for itself; asking is cheaper than comparing all names.
+        match self.folds()?.then(|| names::collisions(paths())).and_then(|pairs| pairs.into_iter().next()) {
+            Some((a, b)) => Err(StagingError::Collide(a, b)),
+            None => Ok(()),
         }
     }
 

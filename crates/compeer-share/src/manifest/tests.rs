@@ -20,7 +20,7 @@ fn of(paths: &[&str]) -> Result<Manifest, ManifestError> {
 
 fn written(entry: &Entry, before: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, &entry.wire(before));
+    entry.write(&mut bytes, before);
     bytes
 }
 
