@@ -155,7 +155,7 @@ impl Staging {
     }
 
     /// Renames a whole folder; false when the target has one of this name by now.
-    fn place_folder(
+    pub(super) fn place_folder(
         &self,
         folder: &str,
         target: &Dirs,
@@ -177,7 +177,7 @@ impl Staging {
         }
     }
 
-    fn place_file(
+    pub(super) fn place_file(
         &self,
         manifest: &Manifest,
         one: &Move,

@@ -186,6 +186,29 @@ fn a_rename_replaces_neither_file_nor_empty_folder() {
     assert_eq!(list(&dir), ["empty", "file", "new", "new/x", "taken"]);
 }
 
+/// The same for whole placements: what came about after the last look.
+#[test]
+fn what_appears_at_the_last_moment_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = manifest(&["a/x"]);
+    let mut placement = decide(&target(&dir), &files, Existing::Ask).unwrap();
+    let staging = Staging::create(dir.path(), "x").unwrap();
+    fill(&staging, &files, &placement).unwrap();
+    fs::create_dir(dir.path().join("a")).unwrap();
+    fs::write(dir.path().join("a/x"), "mine").unwrap();
+    let before = tree(dir.path());
+    let there = Dirs::new(ambient(dir.path()).unwrap());
+    let mut changed = Default::default();
+    assert!(!staging.place_folder("a", &there, &mut changed).unwrap());
+    let one = &mut placement.moves[0];
+    let refused = staging.place_file(&files, one, &there, &mut changed);
+    assert!(matches!(refused, Err(StagingError::InTheWay(ref conflicts)) if conflicts[0].what == What::File));
+    assert_eq!((tree(dir.path()), changed.len()), (before, 0));
+    one.over = true;
+    staging.place_file(&files, one, &there, &mut changed).unwrap();
+    assert_eq!(fs::read(dir.path().join("a/x")).unwrap(), b"a/x");
+}
+
 /// A get that fails, one that is refused, one that is discarded: 200 files stay what they were.
 #[test]
 fn two_hundred_files_of_the_receiver_are_untouched() {
