@@ -5,19 +5,44 @@
 //! the journal can be written on.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use compeer_share::RangeSet;
 use compeer_share::journal::{self, Journal};
 
 const GROUPS: u64 = 256;
 
+/// A file that is gone afterwards. By hand: the fuzzer has a lock file of its own, and this is no reason to lengthen it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Scratch(std::env::temp_dir().join(format!("compeer-journal-{}-{number}", std::process::id())))
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Runs a list of operations.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     // Bytes that nobody wrote: an error or nothing much, never a panic.
     let _ = journal::recover(data);
 
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("journal");
+    let path = Scratch::new();
     let mut journal = Journal::create(&path, [5; 32], GROUPS).unwrap();
     let (mut mark, mut ever) = (journal.mark(), RangeSet::new());
     // Sure; noted before the mark; noted after it; noted in an earlier run, and not again.
@@ -62,7 +87,7 @@ pub fn run(data: &[u8]) {
     }
     drop(journal);
 
-    let mut bytes = fs::read(&path).unwrap();
+    let mut bytes = fs::read(&*path).unwrap();
     let rest = ops.remainder();
     let at = rest.iter().fold(7usize, |at, byte| at * 251 + usize::from(*byte)) * 31 % bytes.len();
     match rest {
@@ -70,7 +95,7 @@ pub fn run(data: &[u8]) {
         [bit] => bytes[at] ^= 1 << (bit % 8),
         more => bytes.splice(at.., more.iter().copied().cycle().take(100)).for_each(drop),
     }
-    fs::write(&path, &bytes).unwrap();
+    fs::write(&*path, &bytes).unwrap();
     let Ok((mut journal, found)) = Journal::open(&path) else { return };
     assert!(found.sure.intersection(&found.unsure).is_empty());
     assert!(found.sure.union(&found.unsure).difference(&ever).is_empty(), "nothing that was never noted");
