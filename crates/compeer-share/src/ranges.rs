@@ -146,6 +146,13 @@ impl RangeSet {
         range_set(few.iter().flat_map(|range| many.within(range)))
     }
 
+    /// How many numbers are in both sets.
+    pub fn common_len(&self, other: &Self) -> u64 {
+        let (few, many) = if self.runs() <= other.runs() { (self, other) } else { (other, self) };
+        let parts = few.iter().flat_map(|range| many.within(range));
+        parts.map(|part| part.end - part.start).sum()
+    }
+
     /// What is in this set and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

@@ -140,4 +140,22 @@ mod tests {
         assert!(memory.may_ask(peer(1), at(one)));
         assert!(!memory.may_ask(peer(1), at(one)));
     }
+    #[test]
+    fn peers_that_are_counted_are_bounded() {
+        let mut memory = Memory::default();
+        let peer = |n: usize| {
+            let mut seed = [9; 32];
+            seed[..8].copy_from_slice(&n.to_le_bytes());
+            compeer::Identity::from_seed(&seed).peer_id()
+        };
+        for n in 0..MAX_SEEN {
+            assert!(memory.may_ask(peer(n), at(0)));
+        }
+        assert!(!memory.may_ask(peer(MAX_SEEN), at(0)), "all others have just asked");
+        assert!(memory.may_ask(peer(0), at(0)));
+        assert_eq!(memory.askers.len(), MAX_SEEN);
+        let quiet = (1000.0 * FIND_BURST / FINDS_A_SECOND) as u64;
+        assert!(memory.may_ask(peer(MAX_SEEN), at(quiet)));
+        assert_eq!(memory.askers.len(), 1);
+    }
 }

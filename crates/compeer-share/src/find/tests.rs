@@ -9,7 +9,9 @@ use compeer::{Identity, PeerId};
 use tokio::time::Instant;
 
 use super::*;
-use crate::limits::{FIND_BURST, MAX_FIND_PEERS, MAX_FIND_RESULTS, MAX_LISTED_NAME, MAX_LISTING, MAX_QUERY};
+use crate::limits::{
+    FIND_BURST, MAX_FIND_PEERS, MAX_FIND_RESULTS, MAX_FINDS, MAX_LISTED_NAME, MAX_LISTING, MAX_QUERY,
+};
 
 fn identity(n: usize) -> Identity {
     Identity::from_seed(&[n as u8 + 1; 32])
@@ -276,6 +278,27 @@ async fn a_peer_that_asks_for_too_much_is_told_to_wait() {
         refused += usize::from(!search.summary().await.complete);
     }
     assert!((FIND_BURST_ASKED / 2..FIND_BURST_ASKED).contains(&refused), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_searches_are_under_way_at_a_peer_than_it_has_places_for() {
+    let askers = MAX_FINDS.div_ceil(FIND_BURST as usize) + 1;
+    let mut net = net(13, 1 + askers, &[]).await;
+    net.add(1 + askers, None).await;
+    net.peers[1 + askers].handle(FIND, |_: Request| std::future::pending::<Result<(), Failure>>()).unwrap();
+    net.link(0, 1 + askers).await;
+    let mut searches = Vec::new();
+    for asker in 1..=askers {
+        net.link(asker, 0).await;
+        let finder = &net.finders[asker];
+        searches.extend((0..FIND_BURST as usize).map(|_| finder.search("tiger", 1, Duration::from_secs(10))));
+    }
+    let mut served = 0;
+    for search in searches {
+        // Peer 0 is all that an asker asks itself.
+        served += usize::from(search.summary().await.answered > 0);
+    }
+    assert_eq!(served, MAX_FINDS);
 }
 
 /// More than anybody may ask for at once.

@@ -76,7 +76,7 @@ impl Plan {
         let guess = self.guess();
         let others = self.seats.iter().filter(|(other, _)| **other != source);
         let rated = others.map(|(_, seat)| {
-            let could_bring = self.free.intersection(seat.have()).len();
+            let could_bring = self.free.common_len(seat.have());
             (seat, seat.pace(now, guess) / could_bring.max(1) as f64)
         });
         rated.collect()

@@ -109,6 +109,7 @@ proptest! {
         prop_assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start), "they touch: {:?}", ranges);
         prop_assert_eq!(plain(&a.union(&b)), &plain_a | &plain_b);
         prop_assert_eq!(plain(&a.intersection(&b)), &plain_a & &plain_b);
+        prop_assert_eq!(a.common_len(&b), (&plain_a & &plain_b).len() as u64);
         prop_assert_eq!(plain(&a.difference(&b)), &plain_a - &plain_b);
         prop_assert_eq!(plain(&a.clip(&r)), &plain_a & &r.clone().collect());
         prop_assert_eq!(a.contains_range(&r), r.clone().all(|n| plain_a.contains(&n)));
