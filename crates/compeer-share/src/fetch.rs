@@ -104,6 +104,7 @@ pub struct Fetched {
 
 /// A fetch under way. Dropped, it stops.
 pub struct Fetch {
+    id: Option<String>,
     job: Arc<Job>,
     outcome: watch::Receiver<Option<Result<Fetched, FetchError>>>,
     events: mpsc::Receiver<FetchEvent>,
@@ -111,6 +112,11 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// Its id among the transfers; `None` when it goes to a stream and leaves nothing.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// How far it is.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {

@@ -158,10 +158,13 @@ impl Look {
     ///
     /// # Errors
     /// The target is no directory, or cannot be read.
-    pub async fn survey(&self, target: &Target) -> Result<Survey, FetchError> {
+    pub fn survey(&self, target: &Target) -> impl Future<Output = Result<Survey, FetchError>> + Send + use<> {
+        // It borrows nothing, so that it can be awaited where futures have to be `Send`.
         let (target, manifest, selected) = (target.clone(), self.manifest.clone(), self.selected.clone());
-        let survey = tokio::task::spawn_blocking(move || Survey::of(&target, &manifest, &selected)).await;
-        Ok(survey.map_err(|panic| FetchError::Disk(panic.to_string()))??)
+        async move {
+            let survey = tokio::task::spawn_blocking(move || Survey::of(&target, &manifest, &selected)).await;
+            Ok(survey.map_err(|panic| FetchError::Disk(panic.to_string()))??)
+        }
     }
 
     /// Begins to fetch to files.
@@ -279,12 +282,13 @@ impl Look {
         if let Some(holding) = &holding {
             self.inner.holdings.add(holding.clone());
         }
+        let id = place.as_ref().map(|(_, directory)| directory.id.clone());
         let run = Run { job: job.clone(), place, holding, equal, total, selected: self.selected };
         let (ended, outcome) = watch::channel(None);
         tokio::spawn(async move {
             ended.send_replace(Some(run.through(self.ticket, self.opened).await));
         });
-        Fetch { job, outcome, events: receiver, total }
+        Fetch { id, job, outcome, events: receiver, total }
     }
 }
 
