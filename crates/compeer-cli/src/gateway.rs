@@ -147,7 +147,9 @@ impl Gateway {
         drop(gateway.client);
         match (gateway.own, &outcome) {
             (Some(own), Err(error)) if error.exit == Exit::Interrupted => own.leave_at_once().await,
-            (Some(own), _) => own.leave().await,
+            (Some(own), _) => {
+                own.leave(|commands| context.console.note(&in_use(commands))).await;
+            }
             (None, _) => {}
         }
         outcome
@@ -211,6 +213,13 @@ impl Answers {
     pub(crate) fn finish(&mut self) {
         self.replies.finish();
     }
+}
+
+/// What a command says that is done but still needed.
+fn in_use(commands: usize) -> String {
+    let who =
+        if commands == 1 { "another command".to_string() } else { format!("{commands} other commands") };
+    format!("done; {who} of this home use this process (ctrl-c ends it at once)")
 }
 
 fn gone() -> CommandError {

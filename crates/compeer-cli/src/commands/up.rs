@@ -116,7 +116,7 @@ impl Up {
             }
         }
         drop(node);
-        hold.leave().await;
+        hold.leave(|_| {}).await;
         screen.end().await;
         joined
     }

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 /// Commands served at a time. A guess; further ones wait in the socket's queue.
 const MAX_CLIENTS: usize = 64;
-/// How long a command that is done lets others finish what they do through its node.
-const LET_FINISH: Duration = Duration::from_secs(30);
+/// How long a command that is done waits for others that use its node before it says so.
+const SAY_NOTHING: Duration = Duration::from_secs(1);
 /// How long a running peer that is told to stop lets others finish.
 const HURRY: Duration = Duration::from_secs(2);
 /// Pause after the system refused to accept.
@@ -66,18 +66,24 @@ impl Hold {
             .map_err(|error| CommandError::failed(format!("cannot reach myself: {error}")))
     }
 
-    /// Lets other commands finish and gives the home back. `up` hurries: chats end with it.
-    pub(crate) async fn leave(self) {
-        let wait = match self.node.state.role {
-            Role::Up => {
-                self.node.state.feed.close();
-                HURRY
-            }
-            Role::Alone => LET_FINISH,
-        };
+    /// Lets other commands finish and gives the home back. `up` hurries: chats end with it. Any other command waits for as
+    /// long as there are some, a transfer may take hours, or until ctrl-c; `say` is told how many when that takes a while.
+    pub(crate) async fn leave(self, say: impl FnOnce(usize)) {
         let mut clients = self.clients.subscribe();
-        // Those not done by then are cut off; they say so and may be run again.
-        let _ = tokio::time::timeout(wait, clients.wait_for(|clients| *clients == 0)).await;
+        let none = clients.wait_for(|clients| *clients == 0);
+        if self.node.state.role == Role::Up {
+            self.node.state.feed.close();
+            // Those not done by then are cut off; they say so and may be run again.
+            let _ = tokio::time::timeout(HURRY, none).await;
+        } else if tokio::time::timeout(SAY_NOTHING, none).await.is_err() {
+            say(*clients.borrow());
+            tokio::select! {
+                biased;
+                () = crate::interrupt::wait() => {}
+                // The sender lives in here.
+                _ = clients.wait_for(|clients| *clients == 0) => {}
+            }
+        }
         self.leave_at_once().await;
     }
 
