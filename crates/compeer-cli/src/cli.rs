@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Talk with other machines directly, with no server between.
+/// Talk with other machines and exchange files, directly, with no server between.
 ///
 /// Without a command: says whether a peer runs here, who is near, and what to type next.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  compeer send report.pdf              on machine one: prints the line to type on the other
+  compeer get 7-amber-tiger            on machine two: fetches it
   compeer up                           on machine one: prints the line to type on the other
   compeer say 192.168.1.20 \"hello\"     on machine two: machine one shows it
   compeer try                          a tour with real peers on this machine alone
@@ -71,6 +73,10 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(commands::up::Up),
+    Send(commands::send::Send),
+    Get(commands::get::GetCommand),
+    Share(commands::share::Share),
+    Transfers(commands::transfers::Transfers),
     Say(commands::say::Say),
     Chat(commands::chat::Chat),
     Call(commands::call::Call),
@@ -113,7 +119,12 @@ mod tests {
                 if ["help", "version"].contains(&long) || arg.is_hide_set() {
                     continue;
                 }
-                let wanted = format!("COMPEER_{}", long.to_uppercase().replace('-', "_"));
+                let own_name = command.get_name() == "up";
+                let wanted = match long {
+                    // COMPEER_NAME is what the peer is called; what it shares has names of its own.
+                    "name" if !own_name => "COMPEER_SHARE_NAME".to_string(),
+                    long => format!("COMPEER_{}", long.to_uppercase().replace('-', "_")),
+                };
                 let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(found.as_deref(), Some(wanted.as_str()), "{} --{long}", command.get_name());
             }

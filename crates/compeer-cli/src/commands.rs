@@ -8,12 +8,16 @@ pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod down;
+pub(crate) mod get;
 pub(crate) mod overview;
 pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod say;
+pub(crate) mod send;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod ticket;
+pub(crate) mod transfers;
 pub(crate) mod r#try;
 pub(crate) mod up;
 
@@ -27,6 +31,10 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
     match command {
         None => overview::run(context).await,
         Some(Command::Up(command)) => command.run(context).await,
+        Some(Command::Transfers(command)) => command.run(context).await,
+        Some(Command::Share(command)) => command.run(context).await,
+        Some(Command::Get(command)) => command.run(context).await,
+        Some(Command::Send(command)) => command.run(context).await,
         Some(Command::Say(command)) => command.run(context).await,
         Some(Command::Chat(command)) => command.run(context).await,
         Some(Command::Call(command)) => command.run(context).await,

@@ -5,6 +5,10 @@
 //! Text that came from a peer must pass `compeer::text` before it is put in a line; JSON carries it as it is,
 //! since JSON escapes control characters itself. Colours appear on a terminal only, and never under `NO_COLOR`.
 //!
+//! How far something is stands in one live line on standard error, only where that is a terminal. It is taken away
+//! before anything else is printed and put back after. A window may be made narrow meanwhile: terminals then break the
+//! line that is there into several, so it is the rows it has *now* that are cleared.
+//!
 //! A reader that went away (`compeer peers | head -1`) is no error; a full disk is: the first failed write is kept
 //! and turns exit code 0 into 1 at the end.
 
@@ -30,6 +34,12 @@ pub(crate) struct Console {
     json: bool,
     quiet: bool,
     colour: bool,
+    /// Whether standard error is a terminal on which a line can be taken back.
+    live: bool,
+    /// Whether standard output is a terminal too, most likely the same one.
+    shared: bool,
+    /// The live line as it is on the screen; empty: there is none.
+    line: Mutex<String>,
     failed: Mutex<Option<io::Error>>,
 }
 
@@ -37,10 +47,71 @@ impl Console {
     /// A console on the process's own output.
     pub(crate) fn new(json: bool, quiet: bool) -> Console {
         // https://no-color.org: any value that is not empty counts.
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let colour = wanted && io::stderr().is_terminal();
-        Console { json, quiet, colour, failed: Mutex::new(None) }
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal =
+            io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let live = terminal && !json && !quiet;
+        Console {
+            json,
+            quiet,
+            colour: terminal && !plain,
+            live,
+            shared: io::stdout().is_terminal(),
+            line: Mutex::default(),
+            failed: Mutex::new(None),
+        }
+    }
+
+    /// Whether somebody sits here who can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Prints a question on standard error, the cursor behind it.
+    pub(crate) fn question(&self, question: &str) {
+        self.still();
+        let _ = write!(io::stderr().lock(), "{question} ");
+    }
+
+    /// Shows a line that the next one replaces: `draw` gives it for a number of columns. Nothing where it cannot be
+    /// taken back.
+    pub(crate) fn live(&self, draw: impl FnOnce(usize) -> String) {
+        if self.live {
+            let columns = columns();
+            // The last column stays free: a cursor behind it is on the next row in some terminals.
+            let line = draw(columns.saturating_sub(1));
+            self.replace(&line, columns);
+        }
+    }
+
+    /// Takes the live line away.
+    pub(crate) fn still(&self) {
+        if self.live {
+            self.replace("", columns());
+        }
+    }
+
+    fn replace(&self, line: &str, columns: usize) {
+        let mut shown = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = io::stderr().lock().write_all(format!("{}{line}", clear(&shown, columns)).as_bytes());
+        line.clone_into(&mut shown);
+    }
+
+    /// Does something with no live line on the screen.
+    fn around<T>(&self, print: impl FnOnce() -> T) -> T {
+        if !self.live {
+            return print();
+        }
+        let shown = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let columns = columns();
+        let fits = shown.len() < columns;
+        let _ = io::stderr().lock().write_all(clear(&shown, columns).as_bytes());
+        let done = print();
+        // One that is too long now comes back with the next step, shorter.
+        if fits {
+            let _ = io::stderr().lock().write_all(shown.as_bytes());
+        }
+        done
     }
 
     /// Whether remarks may be coloured.
@@ -81,8 +152,24 @@ impl Console {
         if !self.quiet {
             let (on, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
             // Nobody can be told that standard error is gone.
-            let _ = writeln!(io::stderr().lock(), "{on}{remark}{off}");
+            let _ = self.around(|| writeln!(io::stderr().lock(), "{on}{remark}{off}"));
         }
+    }
+
+    /// Prints what happens meanwhile: on standard error for people, as an event for programs.
+    pub(crate) fn remark(&self, report: &impl Report) {
+        if self.json {
+            self.event(report);
+        } else {
+            self.note(&report.human());
+        }
+    }
+
+    /// Prints a picture made of text on standard error, light on dark where colours are allowed.
+    pub(crate) fn picture(&self, lines: &[String]) {
+        let (on, off) = if self.colour { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
+        let all: String = lines.iter().map(|line| format!("{on}{line}{off}\n")).collect();
+        let _ = self.around(|| io::stderr().lock().write_all(all.as_bytes()));
     }
 
     /// Says how a command ended and gives the code to leave with.
@@ -91,6 +178,7 @@ impl Console {
             (Ok(()), Some(error)) => Err(CommandError::failed(format!("cannot write the output: {error}"))),
             (outcome, _) => outcome,
         };
+        self.still();
         let Err(error) = outcome else { return Exit::Done };
         if self.json {
             self.event(&Failed { event: "error", code: error.exit.code(), error: &error });
@@ -119,8 +207,11 @@ impl Console {
 
     /// One write and one flush per line, so that lines of several tasks never mix and a pipe sees each at once.
     fn write(&self, bytes: &[u8]) -> bool {
-        let mut out = io::stdout().lock();
-        match out.write_all(bytes).and_then(|()| out.flush()) {
+        let print = || {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        };
+        match if self.shared { self.around(print) } else { print() } {
             Ok(()) => true,
             Err(error) => self.keep(error),
         }
@@ -151,6 +242,21 @@ impl Console {
     }
 }
 
+/// Columns of the terminal at standard error.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+/// What takes a line away that was shown, in a window of so many columns. The line is ASCII.
+fn clear(shown: &str, columns: usize) -> String {
+    match shown.len().saturating_sub(1) / columns {
+        _ if shown.is_empty() => String::new(),
+        0 => "\r\x1b[J".to_string(),
+        rows => format!("\x1b[{rows}A\r\x1b[J"),
+    }
+}
+
 /// The last event of a command that failed.
 #[derive(Serialize)]
 struct Failed<'a> {
@@ -158,4 +264,17 @@ struct Failed<'a> {
     code: u8,
     #[serde(flatten)]
     error: &'a CommandError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cleared_with_the_rows_it_has_now() {
+        assert_eq!(clear("", 80), "");
+        assert_eq!(clear(&"x".repeat(80), 80), "\r\x1b[J");
+        assert_eq!(clear(&"x".repeat(81), 80), "\x1b[1A\r\x1b[J");
+        assert_eq!(clear(&"x".repeat(79), 20), "\x1b[3A\r\x1b[J");
+    }
 }

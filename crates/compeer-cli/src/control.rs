@@ -12,11 +12,15 @@ pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod down;
+pub(crate) mod get;
+pub(crate) mod offer;
 pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod say;
+pub(crate) mod shares;
 pub(crate) mod status;
 pub(crate) mod ticket;
+pub(crate) mod transfers;
 
 use crate::exit::{CommandError, Outcome};
 use crate::node::Node;
@@ -43,9 +47,15 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = replying(handlers, node, pair::code::OFFER, pair::code::offer);
     handlers = answering(handlers, node, peers::KIND, peers::answer);
     handlers = answering(handlers, node, say::KIND, say::answer);
+    handlers = answering(handlers, node, shares::KIND, shares::answer);
+    handlers = answering(handlers, node, shares::STOP, shares::stop);
     handlers = answering(handlers, node, status::KIND, status::answer);
     handlers = answering(handlers, node, ticket::KIND, ticket::answer);
+    handlers = answering(handlers, node, transfers::KIND, transfers::answer);
+    handlers = answering(handlers, node, transfers::DISCARD, transfers::discard);
     handlers = replying(handlers, node, call::KIND, call::answer);
+    handlers = replying(handlers, node, get::KIND, get::answer);
+    handlers = replying(handlers, node, offer::KIND, offer::answer);
     replying(handlers, node, chat::KIND, chat::answer)
 }
 

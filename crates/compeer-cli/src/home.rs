@@ -4,7 +4,9 @@
 //! key        the secret key, 0600, created once and never overwritten          home/key.rs
 //! lock       flock: whoever holds it is the peer of this home                   home/lock.rs
 //! peer.db    names, pins, settings (SQLite), opened by the lock holder only     store.rs
+//! share/     packs of hashes, transfers, share.db                                crate compeer-share
 //! up.log     what `compeer up --detach` prints
+//! spool/     what `send -` read from standard input, while it is sent             spool.rs
 //! ```
 //!
 //! The control socket, by which other commands reach the lock holder, lives in the user's runtime directory
@@ -71,6 +73,16 @@ impl Home {
     /// The database.
     pub(crate) fn database_path(&self) -> PathBuf {
         self.dir.join("peer.db")
+    }
+
+    /// What the sharing of files keeps.
+    pub(crate) fn share_path(&self) -> PathBuf {
+        self.dir.join("share")
+    }
+
+    /// What is sent from standard input.
+    pub(crate) fn spool_path(&self) -> PathBuf {
+        self.dir.join("spool")
     }
 
     /// What a detached `up` prints.

@@ -3,9 +3,10 @@
 //! Everything is read whole and bounded: a message is at most [`MAX_INPUT`] bytes, and a command that silently cut
 //! the rest would be worse than one that refuses.
 
+use crate::console::Console;
 use crate::exit::{CommandError, Outcome};
 use std::io::{BufRead, Read};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes taken from standard input or a file at most: the largest body a message may have (1 MiB).
 pub(crate) const MAX_INPUT: u64 = 1 << 20;
@@ -41,6 +42,40 @@ pub(crate) fn word(argument: &str) -> Outcome<String> {
         "" => Err(CommandError::usage(format!("{argument}: nothing there"))),
         word => Ok(word.to_string()),
     }
+}
+
+/// A word that is better not on the command line, where every user of the machine can read it (`ps`): the argument if
+/// there is one, else what is typed after the prompt.
+///
+/// # Errors
+///
+/// Nobody can be asked, or nothing was typed; those of [`word`].
+pub(crate) async fn secret(console: &Console, argument: Option<&str>, what: &str) -> Outcome<String> {
+    if let Some(argument) = argument {
+        return word(argument);
+    }
+    if !console.can_ask() {
+        return Err(CommandError::usage(format!("which {what}? there is no terminal to ask at"))
+            .hint("give it as an argument, as @FILE, or as `-` on standard input"));
+    }
+    match answer(console, &format!("{what}:")).await {
+        Some(word) if !word.is_empty() => Ok(word),
+        _ => Err(CommandError::usage(format!("no {what}"))),
+    }
+}
+
+/// Asks and waits for a line; `None` if there is none.
+pub(crate) async fn answer(console: &Console, question: &str) -> Option<String> {
+    console.question(question);
+    let (sender, line) = oneshot::channel();
+    // A thread of its own, as for `lines`; it takes one line only, so that the next question gets the next.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().take(MAX_INPUT).read_line(&mut line);
+        // Nobody waits any more when the program ends meanwhile.
+        let _ = sender.send(read.ok().filter(|read| *read > 0).map(|_| line));
+    });
+    line.await.ok().flatten().map(|line| line.trim().to_string())
 }
 
 /// The lines of standard input as they are typed. A thread of its own reads them: it cannot be interrupted, so it must

@@ -19,6 +19,10 @@ mod interrupt;
 mod logging;
 mod names;
 mod node;
+mod progress;
+mod qr;
+mod size;
+mod spool;
 mod store;
 mod target;
 

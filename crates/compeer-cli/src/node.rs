@@ -5,10 +5,12 @@
 //!
 //! What is where: `node/state.rs` is what the node remembers and its handlers share, `node/feed.rs` carries events
 //! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
+//! `node/asked.rs` what paired peers would like us to fetch,
 //! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
 //! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes.
 
 pub(crate) mod answers;
+pub(crate) mod asked;
 pub(crate) mod blame;
 pub(crate) mod codes;
 pub(crate) mod event;
@@ -25,6 +27,7 @@ use crate::home::{Home, key};
 use crate::names;
 use crate::store::Store;
 use compeer::{Addr, Peer, PeerAddr, limits};
+use compeer_share::Shares;
 use listen::{Listening, Relations};
 use near::Near;
 use serde::{Deserialize, Serialize};
@@ -78,6 +81,7 @@ impl Settings {
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) peer: Peer,
+    pub(crate) shares: Shares,
     pub(crate) state: Arc<State>,
     pub(crate) near: Near,
 }
@@ -95,14 +99,17 @@ impl Node {
         let id = identity.peer_id();
         let state = Arc::new(State::new(home, store, settings.role, id, name)?);
         let relations = Relations::of(&state.store)?;
-        let peer = listen::spawn(&state, identity, &settings, &relations).await?;
+        let peer = listen::spawn(&state, identity.clone(), &settings, &relations).await?;
         let events = peer.events();
         let near = Near::new(&peer, settings.discovery);
-        let node = Node { peer, state, near };
+        let shares = Shares::attach(&peer, identity, compeer_share::Store::at(home.share_path()));
+        let node = Node { peer, shares, state, near };
+        asked::register(&node)?;
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;
             node.be_near();
+            tokio::spawn(node.clone().restore());
         }
         Ok(node)
     }
@@ -126,6 +133,21 @@ impl Node {
                 .hint("connect it to a network, or name an address with --advertise HOST[:PORT]"));
         }
         Ok(own)
+    }
+
+    /// Shares again what was shared, and says what cannot be.
+    async fn restore(self) {
+        let message = match self.shares.restore().await {
+            Ok(failed) => {
+                for (name, error) in failed {
+                    let message = format!("{name} is not shared: {error}");
+                    self.state.feed.tell(event::NodeEvent::Trouble { message });
+                }
+                return;
+            }
+            Err(error) => format!("nothing is shared: {error}"),
+        };
+        self.state.feed.tell(event::NodeEvent::Trouble { message });
     }
 
     /// Says goodbye to everybody and stops.

@@ -7,8 +7,24 @@ mod support;
 use std::path::Path;
 use support::Home;
 
-const COMMANDS: &[&str] =
-    &["", "up", "say", "chat", "call", "ticket", "peers", "pair", "block", "status", "try", "down"];
+const COMMANDS: &[&str] = &[
+    "",
+    "up",
+    "send",
+    "get",
+    "share",
+    "transfers",
+    "say",
+    "chat",
+    "call",
+    "ticket",
+    "peers",
+    "pair",
+    "block",
+    "status",
+    "try",
+    "down",
+];
 
 #[test]
 fn every_help_text_is_as_recorded() {

@@ -12,6 +12,7 @@ use crate::gateway::Gateway;
 use crate::input;
 use crate::node::{Settings, codes};
 use clap::Args;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Give a peer a name of yours and stay connected with it from now on.
@@ -25,7 +26,8 @@ Examples:
   compeer pair 7-amber-tiger           on machine two: both are paired
   compeer pair 7-amber-tiger --from 192.168.1.20
   compeer pair 192.168.1.20            under the name it tells
-  compeer pair 192.168.1.20 --as bob")]
+  compeer pair 192.168.1.20 --as bob
+  compeer pair bob --accept ~/inbox    fetch what bob sends without asking; `--accept -` asks again")]
 pub(crate) struct Pair {
     /// A code, or an address, ticket or id; `-` reads it from standard input, @FILE from a file
     #[arg(value_name = "CODE|PEER", hide_env_values = true, env = "COMPEER_CODE")]
@@ -36,6 +38,9 @@ pub(crate) struct Pair {
     /// The name to use for it [default: the one it tells]
     #[arg(long = "as", hide_env_values = true, env = "COMPEER_AS", value_name = "NAME")]
     pub(crate) petname: Option<String>,
+    /// Fetch what this peer sends (`send --to`) into DIR, without asking; `-`: ask again
+    #[arg(long, hide_env_values = true, env = "COMPEER_ACCEPT", value_name = "DIR")]
+    pub(crate) accept: Option<PathBuf>,
     /// With a code: where the other side is, if it is not found
     #[arg(long, hide_env_values = true, env = "COMPEER_FROM", value_name = "HOST[:PORT]")]
     pub(crate) from: Option<String>,
@@ -46,7 +51,15 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let accept = self.accept.as_deref().map(accept).transpose()?;
+        let by_code = |accept: &Option<String>| match accept {
+            Some(_) => Err(CommandError::usage(
+                "--accept needs a peer: pair first, then  compeer pair NAME --accept DIR",
+            )),
+            None => Ok(()),
+        };
         if self.code || self.peer.is_empty() {
+            by_code(&accept)?;
             return offer(context, self.petname).await;
         }
         // As it is spoken: `compeer pair 7 amber tiger`; and the whole line is pasted easily.
@@ -56,14 +69,29 @@ impl Pair {
             if self.from.is_some() {
                 return Err(CommandError::usage(format!("{typed:?} is no code, and --from needs one")));
             }
-            let question = pair::Pair { peer: typed, petname: self.petname };
+            let question = pair::Pair { peer: typed, petname: self.petname, accept };
             return show(context, pair::KIND, &question).await;
         };
+        by_code(&accept)?;
         let from = self.from.as_deref().and_then(|from| from.parse().ok());
         context.console.note(&format!("looking for {}", codes::looking_for(&code, from.as_ref())));
         let timeout_ms = self.timeout.as_millis() as u64;
         let question = code::Find { code, from: self.from, petname: self.petname, timeout_ms };
         show(context, code::FIND, &question).await
+    }
+}
+
+/// The directory of `--accept`, absolute: the node may be another process. Empty to be asked again.
+fn accept(directory: &Path) -> Outcome<String> {
+    if directory == Path::new("-") {
+        return Ok(String::new());
+    }
+    let wrong = |why: &str| CommandError::usage(format!("--accept {}: {why}", directory.display()));
+    let found = directory.canonicalize().map_err(|error| wrong(&error.to_string()))?;
+    match found.to_str() {
+        Some(text) if found.is_dir() => Ok(text.to_string()),
+        Some(_) => Err(wrong("is no directory")),
+        None => Err(wrong("its path is not UTF-8")),
     }
 }
 

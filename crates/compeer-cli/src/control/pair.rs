@@ -10,9 +10,10 @@ use crate::exit::{CommandError, Outcome};
 use crate::names;
 use crate::node::Node;
 use crate::node::answers::{PAIR, PairReply};
+use crate::node::asked;
 use crate::node::state::wall_seconds;
 use crate::target;
-use compeer::{Addr, PeerAddr, PeerId, limits};
+use compeer::{Addr, PeerAddr, PeerId, limits, text};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Pair {
     pub(crate) peer: String,
     /// The name the user wants for it.
     pub(crate) petname: Option<String>,
+    /// Where to fetch what it sends, without asking; empty: ask again.
+    pub(crate) accept: Option<String>,
 }
 
 /// It is paired.
@@ -40,11 +43,19 @@ pub(crate) struct Paired {
     pub(crate) mutual: Option<bool>,
     /// This side's id, for the line to type on the other side.
     pub(crate) own: PeerId,
+    /// Where what it sends is fetched to without asking; raw.
+    pub(crate) accept: Option<String>,
 }
 
 impl Report for Paired {
     fn human(&self) -> String {
         let done = format!("{} ({}) is paired: its name suffices from now on", self.name, self.peer.short());
+        let done = match &self.accept {
+            Some(directory) => {
+                format!("{done}\nwhat it sends is fetched to {} without asking", text::escape(directory))
+            }
+            None => done,
+        };
         match self.mutual {
             Some(true) => format!("{done}; it has paired with you too"),
             Some(false) => format!(
@@ -58,14 +69,30 @@ impl Report for Paired {
 
 pub(super) async fn answer(node: Node, pair: Pair) -> Outcome<Paired> {
     check(pair.petname.as_deref())?;
+    let target = target::resolve(&pair.peer, &node.state.store)?;
+    if let (Some(id), Some(accept)) = (target.id, &pair.accept)
+        && let Some(name) = node.state.petname(id).filter(|_| pair.petname.is_none())
+    {
+        // Paired already: this changes a rule of ours and needs nobody.
+        asked::set_rule(&node, id, accept)?;
+        return Ok(done(&node, id, name, Some(true)));
+    }
     let reached = node.reach(&pair.peer).await?;
     if reached.id == node.state.id {
         return Err(CommandError::usage("that is this peer itself"));
     }
     let addrs = target::resolve(&pair.peer, &node.state.store)?.addrs;
     let name = enter(&node, reached.id, reached.nickname.as_deref(), pair.petname.as_deref(), addrs)?;
+    if let Some(accept) = &pair.accept {
+        asked::set_rule(&node, reached.id, accept)?;
+    }
     let mutual = tell(&node, reached.id).await;
-    Ok(Paired { event: "paired".into(), peer: reached.id, name, mutual, own: node.state.id })
+    Ok(done(&node, reached.id, name, mutual))
+}
+
+fn done(node: &Node, peer: PeerId, name: String, mutual: Option<bool>) -> Paired {
+    let accept = asked::rule(node, peer).ok().flatten().map(|directory| directory.display().to_string());
+    Paired { event: "paired".into(), peer, name, mutual, own: node.state.id, accept }
 }
 
 /// Whether the user's name for a peer can be one.

@@ -5,6 +5,7 @@
 
 use crate::exit::CommandError;
 use compeer::{Addr, ConnectError, RequestError, text};
+use compeer_share::{FetchError, OfferError};
 
 /// Why a peer could not be reached. `who` is what the user typed; `pinned` if that is an address, whose key was learnt.
 pub(crate) fn connect(who: &str, pinned: bool, error: &ConnectError) -> CommandError {
@@ -71,5 +72,28 @@ pub(crate) fn control(error: &RequestError) -> CommandError {
         RequestError::NoHandler => CommandError::failed("the running peer does not know this command")
             .hint("was compeer updated meanwhile? stop the running one with: compeer down"),
         error => CommandError::failed(format!("the peer of this home: {error}")),
+    }
+}
+
+/// Why something cannot be offered.
+pub(crate) fn offer(error: &OfferError) -> CommandError {
+    match error {
+        OfferError::Walk(_) | OfferError::Empty => CommandError::usage(text::escape(&error.to_string())),
+        error => CommandError::failed(text::escape(&error.to_string())),
+    }
+}
+
+/// Why something was not fetched.
+pub(crate) fn fetch(error: &FetchError) -> CommandError {
+    let message = text::escape(&error.to_string()).into_owned();
+    match error {
+        FetchError::Nobody(_) => CommandError::unreachable(message)
+            .hint("is the sender still running, and on a network you can reach?"),
+        FetchError::NoProvider { .. } => CommandError::unreachable(message),
+        FetchError::Manifest { .. } | FetchError::Lies => CommandError::verification(message),
+        FetchError::Pattern(_) | FetchError::NothingSelected(_) | FetchError::NotOne(_) => {
+            CommandError::usage(message)
+        }
+        _ => CommandError::failed(message),
     }
 }

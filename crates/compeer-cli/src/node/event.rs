@@ -4,6 +4,7 @@
 
 use crate::console::Report;
 use crate::duration;
+use crate::size;
 use compeer::{PeerId, text};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub(crate) enum NodeEvent {
     WrongKey { expected: PeerId, found: PeerId, addr: String },
     /// Our key, or a peer's, is in use by two machines at once.
     KeyRunsTwice { peer: PeerId, name: String, own: bool },
+    /// A paired peer would like us to fetch something; with `accepted` that happens by itself. `share` is raw.
+    FilesOffered { peer: PeerId, name: String, share: String, files: u64, bytes: u64, accepted: bool },
+    /// What a peer offered has come, by itself; `path` is raw.
+    FilesCame { peer: PeerId, name: String, share: String, path: String, bytes: u64 },
     /// Anything else the user should know.
     Trouble { message: String },
 }
@@ -41,6 +46,8 @@ impl NodeEvent {
             | NodeEvent::Left { peer, .. }
             | NodeEvent::PairAsked { peer, .. }
             | NodeEvent::PairedBack { peer, .. }
+            | NodeEvent::FilesOffered { peer, .. }
+            | NodeEvent::FilesCame { peer, .. }
             | NodeEvent::KeyRunsTwice { peer, .. } => Some(*peer),
             NodeEvent::WrongKey { expected, .. } => Some(*expected),
             NodeEvent::Retrying { peer, .. } => *peer,
@@ -75,6 +82,17 @@ impl Report for NodeEvent {
                 "* this peer's key is in use on another machine too: stop one of them, a key is for one machine".into()
             }
             NodeEvent::KeyRunsTwice { name, .. } => format!("* {name}'s key is in use on two machines at once"),
+            NodeEvent::FilesOffered { name, share, files, bytes, accepted, .. } => {
+                let what = format!("{} ({}, {})", text::escape(share), size::files(*files), size::show(*bytes));
+                match accepted {
+                    true => format!("* {name} sends {what}; it is being fetched"),
+                    false => format!("* {name} would like to send {what}; to take it, type:  compeer get {name}"),
+                }
+            }
+            NodeEvent::FilesCame { name, share, path, bytes, .. } => {
+                let (share, path) = (text::escape(share), text::escape(path));
+                format!("* {share} from {name} is there ({}): {path}", size::show(*bytes))
+            }
             NodeEvent::Trouble { message } => format!("* {}", text::escape(message)),
         }
     }

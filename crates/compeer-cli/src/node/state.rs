@@ -4,6 +4,7 @@
 //! Locks are held for the length of one look-up and never across an await.
 
 use super::Role;
+use super::asked::Asked;
 use super::event::NodeEvent;
 use super::feed::{Delivery, Feed};
 use crate::exit::Outcome;
@@ -41,6 +42,8 @@ pub(crate) struct State {
     /// Why kept peers are not connected. As many as the user keeps.
     retrying: Mutex<BTreeMap<PeerId, String>>,
     pending: Mutex<Vec<(PeerId, Option<String>)>>,
+    /// What paired peers would like us to fetch.
+    pub(crate) asked: Asked,
     /// Addresses that are being dialled. As many as there are commands at work.
     first_contacts: Mutex<BTreeMap<Addr, Weak<tokio::sync::Mutex<()>>>>,
     /// The port wanted that another program had; 0: none.
@@ -67,6 +70,7 @@ impl State {
             connected: Mutex::default(),
             retrying: Mutex::default(),
             pending: Mutex::default(),
+            asked: Asked::default(),
             first_contacts: Mutex::default(),
             taken_port: AtomicU16::new(0),
         })
@@ -102,6 +106,11 @@ impl State {
     /// How a peer is called on the screen, escaped.
     pub(crate) fn shown_name(&self, id: PeerId, nickname: Option<&str>) -> String {
         lock(&self.names).show(id, nickname)
+    }
+
+    /// The name the user gave a peer.
+    pub(crate) fn petname(&self, id: PeerId) -> Option<String> {
+        lock(&self.names).petname(id)
     }
 
     /// Notes why a peer cannot be reached; whether that is news. It is tried again for as long as it takes, and one line

@@ -107,6 +107,39 @@ impl Home {
         up
     }
 
+    /// Starts `send` on loopback and waits until the files can be fetched; the ticket.
+    pub(crate) fn send(&self, arguments: &[&str]) -> (Running, String) {
+        let mut all = vec!["send", "--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        let mut send = self.start(&all);
+        let line = send.sees("compeer get share");
+        (send, line.rsplit(' ').next().unwrap().to_string())
+    }
+
+    /// A file beside the home, with so many bytes that repeat nowhere.
+    pub(crate) fn file(&self, name: &str, size: usize) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut bytes = vec![0; size];
+        blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// An empty directory beside the home, to work in.
+    pub(crate) fn empty(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Runs a command to its end in a directory.
+    pub(crate) fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments);
+        command.current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap(), "")
+    }
+
     /// The id of this home's peer.
     pub(crate) fn id(&self) -> String {
         let key = std::fs::read_to_string(self.path().join("key")).unwrap();
@@ -304,6 +337,16 @@ fn await_line(lines: &Receiver<String>, seen: &mut Vec<String>, part: &str) -> O
 pub(crate) fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
+}
+
+/// A UDP port for looking around, which nobody else on this machine uses.
+pub(crate) fn free_port() -> u16 {
+    std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether two files have the same bytes.
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
+    std::fs::read(one).unwrap() == std::fs::read(other).unwrap()
 }
 
 /// The files below a directory.

@@ -3,7 +3,7 @@
 //! What passes under the code is the ticket of the side that made it, so that the other one can find it again. A
 //! code that was made for files is told apart by what it gives.
 
-use super::{Paired, check, enter};
+use super::{Paired, check, done, enter};
 use crate::console::Report;
 use crate::control::{ANSWER, parse, reply};
 use crate::exit::{CommandError, Outcome};
@@ -108,5 +108,5 @@ fn paired(node: &Node, peer: PeerId, petname: Option<&str>, told: Option<PeerAdd
     let nickname = node.connection(peer).and_then(|connection| connection.name);
     let addrs = told.map(|told| told.addrs).unwrap_or_default();
     let name = enter(node, peer, nickname.as_deref(), petname, addrs)?;
-    Ok(Paired { event: "paired".into(), peer, name, mutual: Some(true), own: node.state.id })
+    Ok(done(node, peer, name, Some(true)))
 }

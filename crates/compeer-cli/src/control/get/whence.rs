@@ -1,0 +1,59 @@
+//! Where what is to be fetched comes from: a ticket, got from what the user typed.
+//!
+//! A ticket is one itself; a code finds the sender, who gives it; a number is a result of the last search; the name of
+//! a paired peer stands for the last thing it asked us to fetch. They are told apart by their looks, in this order.
+
+use super::{Get, LOOKING, Looking};
+use crate::control::{reply, within};
+use crate::exit::{CommandError, Outcome};
+use crate::node::{Node, codes};
+use compeer::{PeerAddr, Request, ShareTicket, Ticket};
+
+/// The ticket for what was typed.
+pub(super) async fn ticket(node: &Node, get: &Get, request: &Request) -> Outcome<ShareTicket> {
+    let what = get.what.trim();
+    if Ticket::looks_like(what) {
+        let ticket: Ticket = what.parse().map_err(|error| CommandError::usage(format!("{error}")))?;
+        return ticket.into_share().map_err(|error| CommandError::usage(error.to_string()));
+    }
+    if let Some(known) = node.state.store.by_petname(what)? {
+        let asked = node.state.asked.last_of(known.id).ok_or_else(|| {
+            CommandError::failed(format!("{what} has not asked this peer to take anything"))
+                .hint("what was asked is forgotten when `compeer up` ends; ask for a ticket")
+        })?;
+        return asked.parse().map_err(|error| CommandError::failed(format!("{error}")));
+    }
+    let Some(code) = codes::typed(what).transpose()? else {
+        let nothing = format!("{what:?} is no code, ticket, or paired peer who asked");
+        return Err(CommandError::usage(nothing).hint("a code looks like 7-lamp-tiger, a ticket like share…"));
+    };
+    let from = get
+        .from
+        .as_deref()
+        .map(|from| from.parse().map_err(|error| CommandError::usage(format!("--from {from:?}: {error}"))));
+    let from = from.transpose()?;
+    let looking = Looking { event: "looking".into(), what: codes::looking_for(&code, from.as_ref()) };
+    reply(request, LOOKING, &looking).await?;
+    match codes::find_code(node, &code, from, within(get.timeout_ms)).await? {
+        (_, Ticket::Share(ticket)) => Ok(ticket),
+        _ => Err(CommandError::failed("this code is for pairing, not for files")
+            .hint(format!("to pair, type:  compeer pair {code}"))),
+    }
+}
+
+/// The ticket with one more place to look: where the user says the sender is.
+pub(super) async fn with_place(
+    node: &Node,
+    mut ticket: ShareTicket,
+    from: Option<&str>,
+) -> Outcome<ShareTicket> {
+    let Some(from) = from else { return Ok(ticket) };
+    let reached = node.reach(from).await?;
+    // Connected now; its addresses matter only when the connection is lost.
+    let place = PeerAddr { id: reached.id, addrs: node.known_addrs(reached.id) };
+    match ticket.peers.iter_mut().find(|peer| peer.id == place.id) {
+        Some(known) => known.addrs.splice(0..0, place.addrs).for_each(drop),
+        None => ticket.peers.insert(0, place),
+    }
+    Ok(ShareTicket::new(ticket.peers, ticket.root, ticket.secret))
+}
