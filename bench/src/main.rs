@@ -32,6 +32,7 @@ Usage: bench [OPTIONS] <WHAT>...
 
 What:
   streams      one stream, memory to memory, MB/s
+  two-streams  two at once, their sum
   requests     a 64-byte echo, one at a time
   load         the same, 512 at a time, and one-way requests
   slow-reader  1,000 requests beside a reply stream read at one message a second
@@ -95,7 +96,7 @@ async fn run() -> Result<()> {
     if what.is_empty() {
         return Err(USAGE.into());
     }
-    let all = ["streams", "requests", "load", "slow-reader", "idle", "connect"];
+    let all = ["streams", "two-streams", "requests", "load", "slow-reader", "idle", "connect"];
     if what == ["all"] {
         what = all.map(str::to_owned).to_vec();
     }
@@ -103,6 +104,7 @@ async fn run() -> Result<()> {
     for what in what {
         match what.as_str() {
             "streams" => streams::run(options, &mut report).await?,
+            "two-streams" => streams::two(options, &mut report).await?,
             "requests" => requests::run(options, &mut report).await?,
             "load" => load::run(options, &mut report).await?,
             "slow-reader" => slow_reader::run(options, &mut report).await?,

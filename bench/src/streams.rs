@@ -1,4 +1,5 @@
-//! One stream, memory to memory: raw TCP, plain TLS, a Compeer stream.
+//! One stream, memory to memory: raw TCP, plain TLS, a Compeer stream; and two
+//! at once, which is what files are measured against (`files.sh`).
 //!
 //! Writes of 64 KiB for two seconds; the clock stops when the reader has said
 //! how much it got.
@@ -42,6 +43,37 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     report.line(&tcp, Bar::None);
     report.line(&tls, Bar::None);
     report.beside(&ours, &tls, Bar::RatioAtLeast(0.9));
+    peer.shutdown().await;
+    server.stop().await;
+    Ok(())
+}
+
+/// Two streams at once, their sum.
+pub(crate) async fn two(options: Options, report: &mut Report) -> Result<()> {
+    let server = Server::start(options).await?;
+    let connector = plain::connector()?;
+    let peer = Peer::builder().spawn().await?;
+    peer.connect(server.peer.clone()).await?;
+    let mut tls = Series::new("two streams: plain tokio-rustls", "MB/s");
+    let mut ours = Series::new("two streams: compeer", "MB/s");
+    for round in 0..=options.rounds {
+        let time = if round == 0 { WARM_UP } else { ROUND };
+        let mut first = plain::connect_tls(&connector, server.tls).await?;
+        let mut second = plain::connect_tls(&connector, server.tls).await?;
+        first.write_u8(SINK).await?;
+        second.write_u8(SINK).await?;
+        let (first, second) = tokio::join!(pour(first, time), pour(second, time));
+        let plain = first? + second?;
+        let first = peer.open_stream(server.peer.id, "SINK").await?;
+        let second = peer.open_stream(server.peer.id, "SINK").await?;
+        let (first, second) = tokio::join!(pour(first, time), pour(second, time));
+        if round > 0 {
+            tls.push(plain);
+            ours.push(first? + second?);
+        }
+    }
+    report.line(&tls, Bar::None);
+    report.beside(&ours, &tls, Bar::None);
     peer.shutdown().await;
     server.stop().await;
     Ok(())
