@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
-LIMIT = 180  # seconds for one round of one program
+LIMIT = 90  # seconds for one round of one program; a third of it with --quick
 TRIES = 2  # failures in a row until a program is left out of a row
 
 def read(path, pattern):
@@ -32,7 +32,7 @@ class Round:
         for path in (self.out, self.home):
             path.mkdir(parents=True)
         self.began = self.seconds = None
-        self.cpu, self.deadline, self.over = 0.0, time.monotonic() + LIMIT, threading.Event()
+        self.cpu, self.deadline, self.over = 0.0, time.monotonic() + ARGS.limit, threading.Event()
         self.living, self.texts, self.codes, self.sides = {}, {}, {}, {}  # by process id
         self.peaks = {}  # side -> bytes of anonymous memory
         threading.Thread(target=self._watch, daemon=True).start()
@@ -95,7 +95,7 @@ class Round:
         while pid not in self.codes:
             self._reap(0)
         if self.codes[pid] != 0:
-            late = f" at the limit of {LIMIT} s" if time.monotonic() > self.deadline else ""
+            late = f" at the limit of {ARGS.limit} s" if time.monotonic() > self.deadline else ""
             raise Failed(f"`{Path(argv[0]).name}` exit {self.codes[pid]}{late}: {self.last_words(pid)}")
 
     def until(self, pid, ready):
@@ -363,6 +363,7 @@ def main():
     for given, known in ((ARGS.rows, names), (ARGS.programs, PROGRAMS)):
         if unknown := [x for x in given.split(",") if x not in known]:
             parse.error(f"no such row or program: {', '.join(unknown)}; there are {', '.join(known)}")
+    ARGS.limit = LIMIT // 3 if ARGS.quick else LIMIT
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans of a round are counted too
     started, rounds = time.monotonic(), ARGS.rounds or (2 if ARGS.quick else 5)
