@@ -304,3 +304,6 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     Ok(database)
 }
+
+#[cfg(test)]
+mod tests;

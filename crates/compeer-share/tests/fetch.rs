@@ -285,3 +285,43 @@ async fn when_all_places_are_taken_the_next_is_told_to_come_again() {
     drop(held);
     within(async { while carol.get(&offered).await.is_err() {} }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_want_beyond_its_bounds_ends_the_stream() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    // One group more than may be wanted at once.
+    let most = limits::MAX_WANT as u32;
+    let size = (u64::from(most) + 1) * compeer_share::tree::GROUP;
+    let path = alice.files.path().join("sparse");
+    std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+    let offered = ticket(&alice.offer(&path).await);
+    for (start, count, answered) in
+        [(1, most, true), (0, most + 1, false), (2, most, false), (0, 0, false), (u64::MAX, 1, false)]
+    {
+        let mut stream = bob.peer.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+        let binding = stream.channel_binding();
+        let proof =
+            *wire::proof(&offered.secret, &offered.root, &binding, bob.peer.id().as_bytes()).as_bytes();
+        let (record, ext) = Default::default();
+        stream
+            .write_all(&wire::encode(&wire::Ask::Hello { content: offered.root, proof, record, ext }))
+            .await
+            .unwrap();
+        stream.write_all(&wire::encode(&wire::Ask::Want { start, count })).await.unwrap();
+        let mut frames = wire::Frames::default();
+        let welcome = within(frames.next::<wire::Tell>(&mut stream)).await;
+        assert!(matches!(welcome, Ok(Some(wire::Tell::Welcome { .. })) | Err(_)) || !answered);
+        let first = within(frames.next::<wire::Tell>(&mut stream)).await;
+        assert_eq!(
+            matches!(first, Ok(Some(wire::Tell::Segment { .. }))),
+            answered,
+            "{start} {count}: {first:?}"
+        );
+        if !answered {
+            let mut rest = Vec::new();
+            let _ = within(stream.read_to_end(&mut rest)).await;
+            assert!(rest.is_empty());
+        }
+    }
+}
