@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Send(commands::send::Send),
     Get(commands::get::GetCommand),
     Share(commands::share::Share),
+    Find(commands::find::FindCommand),
     Transfers(commands::transfers::Transfers),
     Say(commands::say::Say),
     Chat(commands::chat::Chat),

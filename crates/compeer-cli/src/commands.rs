@@ -8,6 +8,7 @@ pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod down;
+pub(crate) mod find;
 pub(crate) mod get;
 pub(crate) mod overview;
 pub(crate) mod pair;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
     match command {
         None => overview::run(context).await,
         Some(Command::Up(command)) => command.run(context).await,
+        Some(Command::Find(command)) => command.run(context).await,
         Some(Command::Transfers(command)) => command.run(context).await,
         Some(Command::Share(command)) => command.run(context).await,
         Some(Command::Get(command)) => command.run(context).await,

@@ -12,6 +12,7 @@ pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod down;
+pub(crate) mod find;
 pub(crate) mod get;
 pub(crate) mod offer;
 pub(crate) mod pair;
@@ -47,6 +48,7 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = replying(handlers, node, pair::code::OFFER, pair::code::offer);
     handlers = answering(handlers, node, peers::KIND, peers::answer);
     handlers = answering(handlers, node, say::KIND, say::answer);
+    handlers = answering(handlers, node, find::KIND, find::answer);
     handlers = answering(handlers, node, shares::KIND, shares::answer);
     handlers = answering(handlers, node, shares::STOP, shares::stop);
     handlers = answering(handlers, node, status::KIND, status::answer);

@@ -163,7 +163,7 @@ fn two_commands_of_one_home_fetch_at_once_and_the_first_waits_for_the_second() {
         })
     };
     let mut first = start("one");
-    first.complains("from alice");
+    first.complains("slow, 3.00 MB, from alice");
     let mut second = start("two");
     second.complains("through another command's peer");
     first.succeeds();

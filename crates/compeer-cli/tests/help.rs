@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "send",
     "get",
     "share",
+    "find",
     "transfers",
     "say",
     "chat",

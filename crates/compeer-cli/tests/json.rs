@@ -134,6 +134,9 @@ fn files(checked: &mut Checked) {
     let number = offered["code"].as_str().unwrap().split('-').next().unwrap();
     checked.run(&carol, &["get", &format!("{number}-lamp-tiger"), "--from", from]);
     checked.end("send", send);
+
+    alice.run(&["share", "--public", slow]).code(0);
+    checked.run(&bob, &["find", "slow"]);
     bob_up.signal("INT");
     checked.end("up", bob_up);
 }

@@ -13,7 +13,7 @@ fn ends_when_one_receiver_has_it() {
     send.complains("report.pdf (300 kB)");
     let to = bob.empty("to");
     bob.run_in(&to, &["get", &ticket]).code(0);
-    send.complains("* bob fetches it");
+    send.complains("* bob has come for it");
     send.complains("* bob has it");
     assert_eq!(send.end().0, Some(0));
     assert!(same(&report, &to.join("report.pdf")));

@@ -10,7 +10,14 @@ fn the_tour_succeeds_and_leaves_nothing() {
     let (home, temp) = (Home::new("ann"), tempfile::tempdir().unwrap());
     let mut command = home.command(&["try"]);
     let ended = Ended::from(command.env("TMPDIR", temp.path()).output().unwrap()).code(0);
-    for part in ["alice$ compeer up", "bob: hello", "alice: two", "has paired with you too"] {
+    for part in [
+        "alice$ compeer up",
+        "bob: hello",
+        "alice: two",
+        "has paired with you too",
+        "$ compeer get ",
+        "photo.jpg: 1.00 MB",
+    ] {
         assert!(ended.out.contains(part), "no {part:?} in {}", ended.out);
     }
     assert_eq!(files(temp.path()), [""; 0]);

@@ -1,4 +1,4 @@
-//! `compeer get CODE|TICKET|PEER`: fetch what somebody sends or shares.
+//! `compeer get CODE|TICKET|NUMBER`: fetch what somebody sends or shares.
 //!
 //! Standard output has the result: where the files are, or with `-o -` their bytes. On a terminal a person is asked
 //! before anything is fetched and before anything is replaced (`get/ask.rs`); otherwise flags decide, and what is
@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Fetch files: by code or ticket, or from a paired peer who asked.
+/// Fetch files: by code, ticket or search result, or from a paired peer who asked.
 ///
 /// Every byte is verified before it is written; the final names appear when all of it is there. Files that are there
 /// and the same are not fetched again. What is on the command line can be read by every user of this machine (`ps`):
@@ -37,11 +37,12 @@ Examples:
   compeer get 7-lamp-tiger --list     what is in it
   compeer get @ticket -o album --only '*.jpg'
   compeer get - -o - < ticket | tar x
+  compeer get 2                        the second result of the last `compeer find`
   compeer get bob                      what a paired peer asked to be taken")]
 pub(crate) struct GetCommand {
-    /// Code, ticket, or a paired peer who asked; `-` reads it from standard input, @FILE from
+    /// Code, ticket, number of a search result, or a paired peer who asked; `-` reads it from standard input, @FILE from
     /// a file
-    #[arg(value_name = "CODE|TICKET|PEER", hide_env_values = true, env = "COMPEER_CODE")]
+    #[arg(value_name = "CODE|TICKET|NUMBER", hide_env_values = true, env = "COMPEER_CODE")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
     pub(crate) how: How,
@@ -120,7 +121,7 @@ pub(crate) async fn run(context: &Context, get: &Get, how: How) -> Outcome {
     let transfer = RefCell::new(get.transfer.clone());
     let outcome = Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
         let mut answers = gateway.open_call(get::KIND, get).await?;
-        let mut meter = Meter::default();
+        let (mut meter, mut first) = (Meter::default(), true);
         while let Some(answer) = answers.next().await? {
             let (kind, body) = (&answer.kind, &answer.body);
             if *kind == get::LOOKING {
@@ -143,6 +144,9 @@ pub(crate) async fn run(context: &Context, get: &Get, how: How) -> Outcome {
                 let happened: GetEvent = parse(body)?;
                 if let GetEvent::Fetching { transfer: id } = &happened {
                     transfer.replace(Some(id.clone()));
+                    context.console.event(&happened);
+                } else if matches!(happened, GetEvent::Source { .. }) && std::mem::take(&mut first) {
+                    // People were told already from whom.
                     context.console.event(&happened);
                 } else {
                     context.console.remark(&happened);

@@ -14,7 +14,7 @@ use compeer::text;
 use serde::Serialize;
 
 /// Peers shown; the rest is counted. With what stands around them, 15 lines.
-const MAX_ROWS: usize = 7;
+const MAX_ROWS: usize = 6;
 
 pub(crate) async fn run(context: &Context) -> Outcome {
     Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
@@ -59,6 +59,7 @@ impl Report for Overview {
         let friend = self.peers.iter().find(|row| row.paired).map(|row| row.name.as_str());
         let near = self.peers.iter().find(|row| row.near && !row.connected && !row.blocked);
         let near = near.and_then(|row| row.addr.as_deref()).unwrap_or("ADDRESS");
+        lines.push("  compeer send FILE              send it; prints the line to type elsewhere".into());
         match (up, friend) {
             (false, _) => {
                 lines.push(

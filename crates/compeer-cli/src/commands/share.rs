@@ -27,7 +27,7 @@ use std::cell::Cell;
 #[command(after_help = "\
 Examples:
   compeer share album/                 prints the ticket to give away
-  compeer share talks/ --public        for everybody
+  compeer share talks/ --public        for everybody: `compeer find` finds it
   compeer share album/ --to bob
   compeer share                        what is shared
   compeer share --stop album")]

@@ -13,10 +13,13 @@ use clap::Args;
 use stage::Stage;
 use std::time::Duration;
 
+/// Bytes of the file that is sent.
+const PHOTO: usize = 1_000_000;
+
 /// The whole tour takes about two seconds; beyond this something hangs.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A tour: two real peers on this machine meet, talk and pair, in a few seconds.
+/// A tour: two real peers on this machine meet, talk, pair and exchange a file, in a few seconds.
 ///
 /// Everything happens in a temporary directory and over loopback; nothing is left behind.
 #[derive(Args, Debug)]
@@ -70,6 +73,15 @@ async fn tour(stage: &mut Stage) -> Outcome {
     stage.tell("Lines in, arrivals shown meanwhile: here from a pipe.");
     stage.run("alice", &["chat", "bob"], Some("one\ntwo\n")).await?;
     stage.sees("bob", "alice: two").await?;
+
+    stage
+        .tell("A file, for whoever hears the code: found on the network, proven, verified, and the sender sees who has it.");
+    stage.file("alice", "photo.jpg", PHOTO)?;
+    let line = stage.begin("alice", &["send", "photo.jpg"], "compeer get ").await?;
+    let code = line.rsplit(' ').next().unwrap_or_default().to_string();
+    stage.run("bob", &["get", &code], None).await?;
+    stage.finish("alice").await?;
+    stage.same("photo.jpg")?;
 
     stage.tell("Who is there?");
     stage.run("alice", &["peers"], None).await?;

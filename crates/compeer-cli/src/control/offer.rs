@@ -127,7 +127,7 @@ pub(crate) enum OfferEvent {
 impl Report for OfferEvent {
     fn human(&self) -> String {
         match self {
-            OfferEvent::Receiver { name, .. } => format!("* {name} fetches it"),
+            OfferEvent::Receiver { name, .. } => format!("* {name} has come for it"),
             OfferEvent::Received { name, .. } => format!("* {name} has it"),
             OfferEvent::ReceiverLeft { name, bytes: 0, .. } => format!("* {name} went away again"),
             OfferEvent::ReceiverLeft { name, bytes, .. } => {
@@ -165,10 +165,6 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
         return Ok(());
     }
     let mut receivers = Receivers::default();
-    let name = |peer| {
-        let nickname = node.connection(peer).and_then(|connection| connection.name);
-        node.state.shown_name(peer, nickname.as_deref())
-    };
     loop {
         let meeting = async {
             match &mut code {
@@ -179,7 +175,15 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
         let told = tokio::select! {
             biased;
             event = events.recv() => match event {
-                Ok(event) => receivers.told(event, name),
+                Ok(event) => {
+                    let name = match event {
+                        ShareEvent::Started { peer } | ShareEvent::Finished { peer } => {
+                            node.state.name_of(peer).await
+                        }
+                        _ => String::new(),
+                    };
+                    receivers.told(event, name)
+                }
                 Err(RecvError::Lagged(_)) => None,
                 Err(RecvError::Closed) => {
                     return Err(CommandError::failed("it was stopped by `compeer share --stop`"));
@@ -187,7 +191,8 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
             },
             met = meeting => match met {
                 Some(meet::OfferEvent::Wrong { peer, left }) => {
-                    Some(OfferEvent::WrongCode { peer, name: name(peer), dead: left == 0 })
+                    let name = node.state.name_of(peer).await;
+                    Some(OfferEvent::WrongCode { peer, name, dead: left == 0 })
                 }
                 Some(meet::OfferEvent::Expired) => Some(OfferEvent::CodeExpired {}),
                 Some(_) => None,
@@ -323,23 +328,19 @@ struct Receiver {
 }
 
 impl Receivers {
-    fn told(&mut self, event: ShareEvent, name: impl Fn(PeerId) -> String) -> Option<OfferEvent> {
+    fn told(&mut self, event: ShareEvent, name: String) -> Option<OfferEvent> {
         match event {
             ShareEvent::Started { peer } => {
                 if let Some(receiver) = self.0.get_mut(&peer) {
                     receiver.streams += 1;
                     return None;
                 }
-                let name = name(peer);
                 self.0.insert(peer, Receiver { name: name.clone(), streams: 1, bytes: 0 });
                 Some(OfferEvent::Receiver { peer, name })
             }
             ShareEvent::Finished { peer } => {
                 let known = self.0.remove(&peer);
-                Some(OfferEvent::Received {
-                    peer,
-                    name: known.map_or_else(|| name(peer), |known| known.name),
-                })
+                Some(OfferEvent::Received { peer, name: known.map_or(name, |known| known.name) })
             }
             ShareEvent::Left { peer, bytes } => {
                 let receiver = self.0.get_mut(&peer)?;
@@ -387,7 +388,7 @@ mod tests {
     fn who_comes_on_two_streams_comes_once() {
         let peer = compeer::Identity::from_seed(&[1; 32]).peer_id();
         let mut receivers = Receivers::default();
-        let mut told = |event| receivers.told(event, |_| "bob".into());
+        let mut told = |event| receivers.told(event, "bob".into());
         let bob = || "bob".to_string();
         assert_eq!(told(ShareEvent::Started { peer }), Some(OfferEvent::Receiver { peer, name: bob() }));
         assert_eq!(told(ShareEvent::Started { peer }), None);

@@ -12,12 +12,17 @@ use crate::home::Home;
 use crate::names::Names;
 use crate::store::Store;
 use compeer::{Addr, PeerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
+
+/// Names remembered of those who were connected. A guess: more than come in the moment between an event and its telling.
+const MAX_RECENT: usize = 256;
+/// How long the name of somebody who has just come is waited for.
+const NAME_WITHIN: Duration = Duration::from_millis(200);
 
 /// Pairing requests held at a time. A guess: more than a person would answer.
 pub(crate) const MAX_PENDING: usize = 16;
@@ -39,6 +44,8 @@ pub(crate) struct State {
     names: Mutex<Names>,
     /// How those connected are called on the screen. As many as there are connections, which the library bounds.
     connected: Mutex<BTreeMap<PeerId, String>>,
+    /// How those were called who came last, the latest at the end; they may have gone.
+    recent: watch::Sender<VecDeque<(PeerId, String)>>,
     /// Why kept peers are not connected. As many as the user keeps.
     retrying: Mutex<BTreeMap<PeerId, String>>,
     pending: Mutex<Vec<(PeerId, Option<String>)>>,
@@ -68,6 +75,7 @@ impl State {
             stop: watch::Sender::new(false),
             names: Mutex::new(names),
             connected: Mutex::default(),
+            recent: watch::Sender::default(),
             retrying: Mutex::default(),
             pending: Mutex::default(),
             asked: Asked::default(),
@@ -108,6 +116,22 @@ impl State {
         lock(&self.names).show(id, nickname)
     }
 
+    /// How a peer is called that does something now, or did a moment ago: it may have gone already, or its coming may not
+    /// be told yet.
+    pub(crate) async fn name_of(&self, id: PeerId) -> String {
+        if let Some(petname) = self.petname(id) {
+            return petname;
+        }
+        let mut recent = self.recent.subscribe();
+        let came = recent.wait_for(|recent| recent.iter().any(|(known, _)| *known == id));
+        if let Ok(Ok(recent)) = tokio::time::timeout(NAME_WITHIN, came).await
+            && let Some((_, name)) = recent.iter().find(|(known, _)| *known == id)
+        {
+            return name.clone();
+        }
+        self.shown_name(id, None)
+    }
+
     /// The name the user gave a peer.
     pub(crate) fn petname(&self, id: PeerId) -> Option<String> {
         lock(&self.names).petname(id)
@@ -123,6 +147,13 @@ impl State {
     /// request that was quicker, so that nobody is seen to speak before he came.
     pub(crate) fn connected(&self, id: PeerId, nickname: Option<&str>, addr: Option<String>, dialled: bool) {
         let name = self.shown_name(id, nickname);
+        self.recent.send_modify(|recent| {
+            recent.retain(|(known, _)| *known != id);
+            recent.push_back((id, name.clone()));
+            if recent.len() > MAX_RECENT {
+                recent.pop_front();
+            }
+        });
         // Held until it is told: who finds the entry may rely on that.
         let mut connected = lock(&self.connected);
         if connected.insert(id, name.clone()).is_none() {

@@ -7,6 +7,7 @@ use crate::console::{Console, Report};
 use crate::exit::{CommandError, Outcome};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(super) struct Stage {
     console: Arc<Console>,
     // The peers are dropped, that is killed, before the directory goes.
     peers: BTreeMap<String, Running>,
+    /// Commands that run on, by who typed them.
+    commands: BTreeMap<String, Running>,
     directory: TempDir,
 }
 
@@ -37,7 +40,7 @@ impl Stage {
             .prefix("compeer-try-")
             .tempdir()
             .map_err(|error| CommandError::failed(format!("cannot make a temporary directory: {error}")))?;
-        Ok(Stage { console, peers: BTreeMap::new(), directory })
+        Ok(Stage { console, peers: BTreeMap::new(), commands: BTreeMap::new(), directory })
     }
 
     /// Explains the next step.
@@ -48,16 +51,8 @@ impl Stage {
     /// Starts a peer and waits until it is up; its address.
     pub(super) async fn up(&mut self, name: &str) -> Outcome<String> {
         let arguments = ["up", "--name", name, "--listen", "127.0.0.1:0"];
-        self.type_line(name, &arguments, None);
-        let mut child = self
-            .command(name, &arguments)?
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| cannot_run(&error))?;
-        let Some(out) = child.stdout.take() else { return Err(CommandError::failed("no output")) };
-        let lines = BufReader::new(out).lines();
-        self.peers.insert(name.to_string(), Running { child, lines });
+        let running = self.start(name, &arguments)?;
+        self.peers.insert(name.to_string(), running);
         let line = self.sees(name, "compeer say ").await?;
         let words: Vec<_> = line.split_whitespace().collect();
         match words.iter().position(|word| *word == "say").and_then(|say| words.get(say + 1)) {
@@ -71,17 +66,78 @@ impl Stage {
         let Some(running) = self.peers.get_mut(name) else {
             return Err(CommandError::failed("nobody there"));
         };
-        let reading = async {
-            while let Ok(Some(line)) = running.lines.next_line().await {
-                self.console.show(&Printed { event: "printed", who: name, line: &line });
-                if line.contains(part) {
-                    return Some(line);
-                }
-            }
-            None
+        running.sees(&self.console, "printed", name, part).await
+    }
+
+    /// Starts a command and shows what it prints until a line has `part`; that line. It runs on.
+    pub(super) async fn begin(&mut self, name: &str, arguments: &[&str], part: &str) -> Outcome<String> {
+        let mut running = self.start(name, arguments)?;
+        let line = running.sees(&self.console, "output", name, part).await?;
+        self.commands.insert(name.to_string(), running);
+        Ok(line)
+    }
+
+    /// Waits for the end of the command that was begun, which must be a good one.
+    pub(super) async fn finish(&mut self, name: &str) -> Outcome {
+        let Some(mut running) = self.commands.remove(name) else {
+            return Err(CommandError::failed("nothing was begun"));
         };
-        let failed = || CommandError::failed(format!("{name} did not print {part:?}"));
-        tokio::time::timeout(STEP, reading).await.ok().flatten().ok_or_else(failed)
+        match tokio::time::timeout(STEP, running.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(CommandError::failed(format!("{name}'s command ended with {status}"))),
+            Ok(Err(error)) => Err(cannot_run(&error)),
+            Err(_) => Err(CommandError::failed(format!("{name}'s command does not end"))),
+        }
+    }
+
+    /// Puts a file of so many bytes where somebody works.
+    pub(super) fn file(&self, name: &str, file: &str, size: usize) -> Outcome {
+        let mut bytes = vec![0; size];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        std::fs::write(self.desk(name)?.join(file), bytes)
+            .map_err(|error| CommandError::failed(format!("cannot write {file}: {error}")))
+    }
+
+    /// Fails unless both have a file of this name with the same bytes.
+    pub(super) fn same(&self, file: &str) -> Outcome {
+        let read =
+            |name: &str| std::fs::read(self.desk(name)?.join(file)).map_err(|error| cannot_run(&error));
+        match read("alice")? == read("bob")? {
+            true => Ok(()),
+            false => Err(CommandError::failed(format!("{file} is not what was sent"))),
+        }
+    }
+
+    /// Where somebody works: the directory in which the commands run.
+    fn desk(&self, name: &str) -> Outcome<PathBuf> {
+        let desk = self.directory.path().join(format!("{name}s-desk"));
+        std::fs::create_dir_all(&desk).map_err(|error| cannot_run(&error))?;
+        Ok(desk)
+    }
+
+    fn start(&self, name: &str, arguments: &[&str]) -> Outcome<Running> {
+        self.type_line(name, arguments, None);
+        let mut child = self
+            .command(name, arguments)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| cannot_run(&error))?;
+        let Some(out) = child.stdout.take() else { return Err(CommandError::failed("no output")) };
+        if let Some(err) = child.stderr.take() {
+            let (console, who) = (self.console.clone(), name.to_string());
+            // Ends with the command.
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(err).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    // What happens meanwhile begins with a star.
+                    let event = if line.starts_with("* ") { "printed" } else { "output" };
+                    console.show(&Printed { event, who: &who, line: &line });
+                }
+            });
+        }
+        Ok(Running { child, lines: BufReader::new(out).lines() })
     }
 
     /// Runs a command to its end and shows what it prints; its standard output.
@@ -122,7 +178,9 @@ impl Stage {
 
     /// Ends the peers and removes the directory.
     pub(super) async fn clear(mut self) {
-        for (_, mut running) in std::mem::take(&mut self.peers) {
+        for (_, mut running) in
+            std::mem::take(&mut self.commands).into_iter().chain(std::mem::take(&mut self.peers))
+        {
             // One that has ended already needs no killing.
             let _ = running.child.kill().await;
         }
@@ -151,8 +209,32 @@ impl Stage {
         command.env_remove("XDG_RUNTIME_DIR").env("COMPEER_HOME", self.directory.path().join(name));
         // Each other they may find, and nobody else; below the ports that the system hands out.
         command.env("COMPEER_DISCOVERY_PORT", (20_000 + std::process::id() % 10_000).to_string());
+        command.current_dir(self.desk(name)?);
         command.args(arguments).kill_on_drop(true);
         Ok(command)
+    }
+}
+
+impl Running {
+    /// Shows what it prints until a line has `part`; that line.
+    async fn sees(
+        &mut self,
+        console: &Console,
+        event: &'static str,
+        who: &str,
+        part: &str,
+    ) -> Outcome<String> {
+        let reading = async {
+            while let Ok(Some(line)) = self.lines.next_line().await {
+                console.show(&Printed { event, who, line: &line });
+                if line.contains(part) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        let failed = || CommandError::failed(format!("{who} did not print {part:?}"));
+        tokio::time::timeout(STEP, reading).await.ok().flatten().ok_or_else(failed)
     }
 }
 

@@ -190,7 +190,7 @@ async fn watch(
             }
             event = fetch.next() => match event {
                 Some(event) => {
-                    if let Some(event) = told(node, event) {
+                    if let Some(event) = told(node, event).await {
                         reply(request, EVENT, &event).await?;
                     }
                 }
@@ -242,14 +242,21 @@ fn step(now: &compeer_share::Snapshot) -> Step {
     }
 }
 
-fn told(node: &Node, event: FetchEvent) -> Option<GetEvent> {
-    let name = |peer| name(node, peer);
+async fn told(node: &Node, event: FetchEvent) -> Option<GetEvent> {
+    let (FetchEvent::Source { peer }
+    | FetchEvent::Lost { peer, .. }
+    | FetchEvent::Refused { peer }
+    | FetchEvent::Liar { peer }
+    | FetchEvent::Changed { peer, .. }) = event
+    else {
+        return None;
+    };
+    let name = node.state.name_of(peer).await;
     Some(match event {
-        FetchEvent::Source { peer } => GetEvent::Source { peer, name: name(peer) },
-        FetchEvent::Lost { peer, why } => GetEvent::SourceLost { peer, name: name(peer), reason: why },
-        FetchEvent::Refused { peer } => GetEvent::SourceRefused { peer, name: name(peer) },
-        FetchEvent::Liar { peer } => GetEvent::Liar { peer, name: name(peer) },
-        FetchEvent::Changed { peer, path } => GetEvent::SourceChanged { peer, name: name(peer), path },
-        _ => return None,
+        FetchEvent::Lost { why, .. } => GetEvent::SourceLost { peer, name, reason: why },
+        FetchEvent::Refused { .. } => GetEvent::SourceRefused { peer, name },
+        FetchEvent::Liar { .. } => GetEvent::Liar { peer, name },
+        FetchEvent::Changed { path, .. } => GetEvent::SourceChanged { peer, name, path },
+        _ => GetEvent::Source { peer, name },
     })
 }

@@ -4,7 +4,7 @@
 //! a paired peer stands for the last thing it asked us to fetch. They are told apart by their looks, in this order.
 
 use super::{Get, LOOKING, Looking};
-use crate::control::{reply, within};
+use crate::control::{find, reply, within};
 use crate::exit::{CommandError, Outcome};
 use crate::node::{Node, codes};
 use compeer::{PeerAddr, Request, ShareTicket, Ticket};
@@ -16,6 +16,9 @@ pub(super) async fn ticket(node: &Node, get: &Get, request: &Request) -> Outcome
         let ticket: Ticket = what.parse().map_err(|error| CommandError::usage(format!("{error}")))?;
         return ticket.into_share().map_err(|error| CommandError::usage(error.to_string()));
     }
+    if let Ok(number) = what.parse() {
+        return find::result(node, number);
+    }
     if let Some(known) = node.state.store.by_petname(what)? {
         let asked = node.state.asked.last_of(known.id).ok_or_else(|| {
             CommandError::failed(format!("{what} has not asked this peer to take anything"))
@@ -24,7 +27,7 @@ pub(super) async fn ticket(node: &Node, get: &Get, request: &Request) -> Outcome
         return asked.parse().map_err(|error| CommandError::failed(format!("{error}")));
     }
     let Some(code) = codes::typed(what).transpose()? else {
-        let nothing = format!("{what:?} is no code, ticket, or paired peer who asked");
+        let nothing = format!("{what:?} is no code, ticket, number of a result, or paired peer who asked");
         return Err(CommandError::usage(nothing).hint("a code looks like 7-lamp-tiger, a ticket like share…"));
     };
     let from = get
