@@ -325,3 +325,35 @@ async fn a_want_beyond_its_bounds_ends_the_stream() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_meanwhile_is_fetched_again() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    alice.write("d/a", &noise(3_000_000, 1));
+    alice.write("d/b", &noise(60_000_000, 2));
+    let paths = vec![alice.files.path().join("d")];
+    let offered = alice.offer_as(Offer { paths, limit: Some(100_000_000), ..Offer::default() }).await;
+    let fetch = bob.begin(&ticket(&offered)).await.unwrap();
+    within(async {
+        while fetch.snapshot().done < 20_000_000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(fetch);
+    // Free again when the one before has let go of it.
+    let id = bob.shares.transfers()[0].id.clone();
+    let part = bob.files.path().join(format!("compeer-{id}.part"));
+    within(async {
+        while bob.shares.transfers()[0].running {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    for name in ["d/a", "d/b"] {
+        let _ = std::fs::remove_file(part.join(name));
+    }
+    bob.get(&ticket(&offered)).await.unwrap();
+    assert!(bob.read("d/a") == alice.read("d/a") && bob.read("d/b") == alice.read("d/b"));
+    assert_eq!(bob.names(), ["d"]);
+}

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -85,7 +86,36 @@ fn go_on(
             }
         }
     }
+    if !found.unsure.is_empty() {
+        // The run that was killed had not come to it, and the next checkpoint syncs only what it touched itself.
+        staging.sync_all()?;
+        pack.sync_data()?;
+    }
+    for lost in lost(&staging, manifest, layout, &have)? {
+        journal.forget(lost.clone())?;
+        have.remove(lost);
+    }
     Ok(Some(Ready { staging, pack: Arc::new(pack), journal, have }))
+}
+
+/// Files of which the journal knows, and which are shorter than it says, or not there: somebody has removed them, or
+/// they were placed already by a run that was killed before its end.
+fn lost(
+    staging: &Staging,
+    manifest: &Manifest,
+    layout: &Layout,
+    have: &RangeSet,
+) -> Result<Vec<Range<u64>>, FetchError> {
+    let mut lost = Vec::new();
+    for (file, entry) in manifest.entries().iter().enumerate() {
+        let line = layout.file(file);
+        let Some(last) = have.within(line.clone()).last() else { continue };
+        let needed = layout.bytes(file, &(0..last.end - line.start)).end;
+        if staging.length(&entry.path)?.unwrap_or_default() < needed {
+            lost.push(line);
+        }
+    }
+    Ok(lost)
 }
 
 /// Whether the bytes of a segment are there and right.
