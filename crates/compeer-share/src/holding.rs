@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, watch};
 use crate::ContentId;
 use crate::hash::Stamp;
 use crate::layout::Layout;
+use crate::limits;
 use crate::manifest::Manifest;
 use crate::pace::Pace;
 use crate::providers::Held;
@@ -181,7 +182,8 @@ impl Holding {
             }
             Files::Staged(staging) => {
                 let path = &self.manifest.entries()[index].path;
-                let file = staging.file(path).map_err(|_| Why::Unreadable)?;
+                // Perhaps it is being put in its place just now.
+                let file = staging.existing(path).map_err(|_| Why::Unreadable)?.ok_or(Why::Missing)?;
                 Ok(Open { file, stamp: None })
             }
         }
@@ -220,11 +222,30 @@ impl Holding {
 
 /// All holdings of a peer.
 #[derive(Default)]
-pub(crate) struct Holdings(Mutex<BTreeMap<ContentId, Vec<Arc<Holding>>>>);
+pub(crate) struct Holdings {
+    all: Mutex<BTreeMap<ContentId, Vec<Arc<Holding>>>>,
+    /// Those that were fetched here, oldest first.
+    fetched: Mutex<Vec<Arc<Holding>>>,
+}
 
 impl Holdings {
     pub(crate) fn add(&self, holding: Arc<Holding>) {
         self.lock().entry(holding.content).or_default().push(holding);
+    }
+
+    /// Adds what is being fetched. One of the same secret takes the place of an older one; when there are too many, the
+    /// oldest goes.
+    pub(crate) fn add_fetched(&self, holding: Arc<Holding>) {
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |other: &Arc<Holding>| other.content == holding.content && other.secret == holding.secret;
+        let gone: Vec<_> =
+            fetched.extract_if(.., |other| same(other) && other.have.borrow().is_none()).collect();
+        fetched.push(holding.clone());
+        let over = fetched.len().saturating_sub(limits::MAX_FETCHED);
+        let gone: Vec<_> = gone.into_iter().chain(fetched.drain(..over)).collect();
+        drop(fetched);
+        gone.iter().for_each(|gone| self.remove(gone));
+        self.add(holding);
     }
 
     pub(crate) fn remove(&self, holding: &Arc<Holding>) {
@@ -236,6 +257,19 @@ impl Holdings {
             }
         }
         holding.stopped.send_replace(true);
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.retain(|other| !Arc::ptr_eq(other, holding));
+    }
+
+    /// Whether this content is here as a public share and as a private one: then what is known of the one could tell of
+    /// the other.
+    pub(crate) fn is_mixed(&self, content: ContentId) -> bool {
+        let all = self.lock();
+        let public = |holding: &&Arc<Holding>| holding.access == Access::Public;
+        all.get(&content).is_some_and(|same| {
+            let public = same.iter().filter(public).count();
+            public > 0 && public < same.len()
+        })
     }
 
     /// All of them, in short.
@@ -266,6 +300,6 @@ impl Holdings {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContentId, Vec<Arc<Holding>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,8 +12,8 @@ pub const MAX_FRAME: usize = 256 * 1024;
 /// Longest range that may be wanted at once. Unit: groups. 16 MiB.
 pub const MAX_WANT: u64 = 1024;
 
-/// Wants that a provider takes before it has answered the first. Unit: wants; the rest waits in the socket.
-pub const MAX_WANTS_WAITING: usize = 16;
+/// How long a fetcher may take to say what it wants to fetch.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs in a list of what a provider has; what is beyond is not told. Unit: runs. At twenty bytes at most each it
 /// fits a frame.
@@ -219,3 +219,9 @@ pub const BROWSE_PAGE: usize = 100;
 
 /// Shares of one peer that are listed at all. Unit: shares. A guess.
 pub const MAX_BROWSE: usize = 10_000;
+
+/// Pause before a share whose file was changed is hashed anew once more, when the first time gave nothing. A guess.
+pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// Contents that are served on after they were fetched; the oldest is let go. Unit: shares, each with an open file.
+pub const MAX_FETCHED: usize = 64;

@@ -11,6 +11,9 @@ use std::time::Duration;
 use compeer::PeerId;
 use tokio::time::Instant;
 
+/// Bytes that are granted at a time at least.
+const LEAST: usize = 256;
+
 /// A rate shared by all who fetch.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -46,6 +49,11 @@ impl Pace {
 }
 
 impl Turn {
+    /// How much to ask for at a time: a quarter of a second of the whole rate.
+    pub(crate) fn piece(&self) -> usize {
+        usize::try_from(self.pace.rate / 4).unwrap_or(usize::MAX).max(LEAST)
+    }
+
     /// Waits until `bytes` more may be sent.
     pub(crate) async fn wait(&self, bytes: usize) {
         let _mine = self.one_at_a_time.lock().await;

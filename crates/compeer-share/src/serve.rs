@@ -12,10 +12,10 @@ use std::sync::Arc;
 use compeer::{PeerId, Stream};
 use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::ContentId;
-use crate::holding::{Holding, Open, ShareEvent};
+use crate::holding::{Access, Holding, Open, ShareEvent};
 use crate::layout::Segment;
 use crate::limits;
 use crate::pace::Turn;
@@ -27,18 +27,29 @@ use crate::wire::{self, Ask, CHANGED, Frames, SOUND, Tell, Why};
 /// Bytes gathered before they are written: what one write of TLS takes. Measured: bench/README.md.
 const CHUNK: usize = 64 * 1024;
 
-/// Serves one stream to its end.
+/// Serves one stream to its end. Who may not be served is turned away on the runtime; only then does the stream get a
+/// thread.
 pub(crate) async fn serve(shares: Arc<Inner>, stream: Stream) {
     let peer = stream.peer_id();
-    if let Err(error) = admit(&shares, stream).await {
+    let ended = match admit(shares, stream).await {
+        Ok(None) => Ok(()),
+        Ok(Some(server)) => {
+            let runtime = tokio::runtime::Handle::current();
+            let served = tokio::task::spawn_blocking(move || runtime.block_on(server.serve()));
+            served.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a fetcher left");
     }
 }
 
-async fn admit(shares: &Arc<Inner>, mut stream: Stream) -> io::Result<()> {
+/// Who is to be served; `None`: turned away.
+async fn admit(shares: Arc<Inner>, mut stream: Stream) -> io::Result<Option<Server>> {
     let (peer, binding) = (stream.peer_id(), stream.channel_binding());
     let mut frames = Frames::default();
-    let first = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut stream));
+    let first = tokio::time::timeout(limits::HELLO_TIMEOUT, frames.next(&mut stream));
     let Some(Ask::Hello { content, proof, record, .. }) = first.await?? else {
         return Err(wire::malformed("no hello"));
     };
@@ -46,18 +57,18 @@ async fn admit(shares: &Arc<Inner>, mut stream: Stream) -> io::Result<()> {
     let Some(holding) = shares.holdings.find(content, peer, &proof, &binding) else {
         return refuse(stream, &Tell::Unknown).await;
     };
-    let Ok(_place) = shares.places.try_acquire() else {
+    let Ok(place) = shares.places.clone().try_acquire_owned() else {
         return refuse(stream, &Tell::Busy).await;
     };
     shares.heard(content, peer, &[record]);
-    let mut server = Server {
+    Ok(Some(Server {
         peer,
         turn: holding.pace.as_ref().map(|pace| pace.turn(peer)),
         have: holding.have.subscribe(),
         stopped: holding.stopped.subscribe(),
         heard: shares.news.subscribe(),
         records: Vec::new(),
-        shares: shares.clone(),
+        shares,
         out: vec![0; CHUNK + 2 * HEAD].into_boxed_slice(),
         filled: 0,
         open: None,
@@ -66,19 +77,14 @@ async fn admit(shares: &Arc<Inner>, mut stream: Stream) -> io::Result<()> {
         holding,
         stream,
         frames,
-    };
-    server.holding.tell(ShareEvent::Started { peer });
-    let ended = server.run().await;
-    match ended {
-        Ok(true) => server.holding.tell(ShareEvent::Finished { peer }),
-        _ => server.holding.tell(ShareEvent::Left { peer, bytes: server.sent }),
-    }
-    ended.map(drop)
+        _place: place,
+    }))
 }
 
-async fn refuse(mut stream: Stream, why: &Tell) -> io::Result<()> {
-    stream.write_all(&wire::encode(why)).await?;
-    stream.shutdown().await
+async fn refuse(mut stream: Stream, why: &Tell) -> io::Result<Option<Server>> {
+    in_time(stream.write_all(&wire::encode(why))).await?;
+    in_time(stream.shutdown()).await?;
+    Ok(None)
 }
 
 /// More than a segment's header and proof take: 63 nodes of the segment and 50 above it.
@@ -106,9 +112,21 @@ struct Server {
     sent: u64,
     /// How many groups the fetcher was last told of.
     told: u64,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Server {
+    async fn serve(mut self) -> io::Result<()> {
+        let peer = self.peer;
+        self.holding.tell(ShareEvent::Started { peer });
+        let ended = self.run().await;
+        match ended {
+            Ok(true) => self.holding.tell(ShareEvent::Finished { peer }),
+            _ => self.holding.tell(ShareEvent::Left { peer, bytes: self.sent }),
+        }
+        ended.map(drop)
+    }
+
     /// Answers until the other side ends; whether it said that it has everything.
     async fn run(&mut self) -> io::Result<bool> {
         self.welcome().await?;
@@ -119,7 +137,9 @@ impl Server {
                     self.put_frame(&Tell::Manifest).await?;
                     let manifest = self.holding.manifest_bytes.clone();
                     self.flush().await?;
-                    self.stream.write_all(&manifest).await?;
+                    for part in manifest.chunks(CHUNK) {
+                        in_time(self.stream.write_all(part)).await?;
+                    }
                 }
                 Ask::Want { start, count } => {
                     let range = wire::range(start, count, self.holding.layout.groups())?;
@@ -132,14 +152,16 @@ impl Server {
     }
 
     async fn welcome(&mut self) -> io::Result<()> {
-        let have = self.have.borrow_and_update().as_ref().map(|have| (have.len(), have.encode()));
+        let have = self.have.borrow_and_update().as_ref().map(|have| (have.len(), told_of(have)));
         // All of it is told by saying nothing.
         let (told, have) = have.unwrap_or((u64::MAX, Vec::new()));
         self.told = told;
         let manifest = self.holding.manifest_bytes.len() as u32;
+        // What is for some peers only ends with them.
+        let pass_on = !matches!(self.holding.access, Access::Only(_));
         let records = self.shares.records(self.holding.content, self.peer);
         self.records.clone_from(&records);
-        self.put_frame(&Tell::Welcome { manifest, have, records, ext: Vec::new() }).await
+        self.put_frame(&Tell::Welcome { manifest, have, records, pass_on, ext: Vec::new() }).await
     }
 
     /// The next frame of the fetcher; tells it meanwhile of what has come to be here.
@@ -169,7 +191,7 @@ impl Server {
         let have = have.unwrap_or_else(|| RangeSet::from_range(0..self.holding.layout.groups()));
         if have.len() > self.told {
             self.told = have.len();
-            self.put_frame(&Tell::Have(have.encode())).await?;
+            self.put_frame(&Tell::Have(told_of(&have))).await?;
         }
         self.heard.mark_unchanged();
         let records = self.shares.records(self.holding.content, self.peer);
@@ -236,10 +258,19 @@ impl Server {
             holding.pack.read_exact_at(&mut self.out[at..self.filled], outboard + run.start * NODE)?;
         }
         let mut bytes = holding.layout.bytes(segment.file, &segment.groups);
+        let mut whole = true;
         while bytes.start < bytes.end {
-            let want = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
+            let most = self.turn.as_ref().map_or(CHUNK, |turn| turn.piece().min(CHUNK));
+            let want = (bytes.end - bytes.start).min(most as u64) as usize;
             if let Some(turn) = &self.turn {
                 turn.wait(want).await;
+                if *self.stopped.borrow() {
+                    return Err(io::Error::other("the share was stopped"));
+                }
+                // At a slow rate what is gathered would be long in coming.
+                if self.filled >= most {
+                    self.flush().await?;
+                }
             }
             self.room(want).await?;
             let into = self.filled..self.filled + want;
@@ -247,12 +278,13 @@ impl Server {
             // Cut short or unreadable by now: the mark behind the segment says so.
             if open.file.read_exact_at(&mut self.out[into], bytes.start).is_err() {
                 self.out[self.filled..self.filled + want].fill(0);
+                whole = false;
             }
             self.filled += want;
             bytes.start += want as u64;
             self.sent += want as u64;
         }
-        let sound = self.open.as_ref().is_some_and(|(_, open)| open.unchanged());
+        let sound = whole && self.open.as_ref().is_some_and(|(_, open)| open.unchanged());
         self.room(1).await?;
         self.put(&[if sound { SOUND } else { CHANGED }]);
         if segment.groups.end == of {
@@ -266,7 +298,7 @@ impl Server {
         let bytes = wire::encode(frame);
         if bytes.len() > self.out.len() {
             self.flush().await?;
-            return self.stream.write_all(&bytes).await;
+            return in_time(self.stream.write_all(&bytes)).await;
         }
         self.room(bytes.len()).await?;
         self.put(&bytes);
@@ -288,17 +320,29 @@ impl Server {
 
     async fn write_out(&mut self) -> io::Result<()> {
         let filled = std::mem::take(&mut self.filled);
-        let writing = self.stream.write_all(&self.out[..filled]);
-        match tokio::time::timeout(limits::STREAM_SILENCE, writing).await {
-            Ok(written) => written,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the fetcher reads nothing")),
-        }
+        in_time(self.stream.write_all(&self.out[..filled])).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         if self.filled > 0 {
             self.write_out().await?;
         }
-        self.stream.flush().await
+        in_time(self.stream.flush()).await
     }
+}
+
+/// A fetcher that reads nothing is none.
+async fn in_time(writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    match tokio::time::timeout(limits::STREAM_SILENCE, writing).await {
+        Ok(written) => written,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the fetcher reads nothing")),
+    }
+}
+
+/// What is told of what is here: the first [`limits::MAX_RUNS`] runs.
+fn told_of(have: &RangeSet) -> Vec<u8> {
+    if have.runs() <= limits::MAX_RUNS {
+        return have.encode();
+    }
+    have.iter().take(limits::MAX_RUNS).collect::<RangeSet>().encode()
 }

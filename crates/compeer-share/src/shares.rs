@@ -53,7 +53,7 @@ pub struct Offer {
 }
 
 /// A share that others can fetch now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareInfo {
     /// Its number here.
     pub id: ShareId,
@@ -76,6 +76,13 @@ pub struct ShareInfo {
     pub skipped: Vec<String>,
 }
 
+/// Without its secret.
+impl std::fmt::Debug for ShareInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShareInfo").field("content", &self.content).finish_non_exhaustive()
+    }
+}
+
 /// Why something cannot be shared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -92,6 +99,9 @@ pub enum OfferError {
     /// The home.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It was stopped meanwhile.
+    #[error("the share was stopped")]
+    Stopped,
     /// Nothing to share.
     #[error("there is no file in what is to be shared")]
     Empty,
@@ -132,7 +142,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) holdings: Holdings,
     /// Streams that are served.
-    pub(crate) places: Semaphore,
+    pub(crate) places: Arc<Semaphore>,
     active: Mutex<BTreeMap<ShareId, Active>>,
     next: AtomicU64,
     /// Who else provides what is here or is fetched.
@@ -158,7 +168,7 @@ impl Shares {
             identity,
             store,
             holdings: Holdings::default(),
-            places: Semaphore::new(limits::MAX_SERVED),
+            places: Arc::new(Semaphore::new(limits::MAX_SERVED)),
             active: Mutex::default(),
             next: AtomicU64::new(1),
             book: Arc::new(Mutex::new(Providers::new(peer.id()))),
@@ -169,12 +179,9 @@ impl Shares {
         let handler = move |stream: Stream| {
             let serving = serving.clone();
             async move {
-                let Some(inner) = serving.upgrade() else { return };
-                // It waits for disks: on a thread of its own, that is.
-                let runtime = tokio::runtime::Handle::current();
-                let served =
-                    tokio::task::spawn_blocking(move || runtime.block_on(serve::serve(inner, stream)));
-                let _ = served.await;
+                if let Some(inner) = serving.upgrade() {
+                    serve::serve(inner, stream).await;
+                }
             }
         };
         // The kinds are good ones.
@@ -225,11 +232,19 @@ impl Shares {
         let work = tokio::task::spawn_blocking(move || {
             let mut failed = Vec::new();
             for kept in shares.inner.store.kept_shares()? {
+                let access = match serde_json::from_str(&kept.access) {
+                    Ok(access) => access,
+                    // Not to be given to more than it was meant for.
+                    Err(error) => {
+                        failed.push((kept.name, StoreError::Io(error.into()).into()));
+                        continue;
+                    }
+                };
                 let offer = Offer {
                     paths: kept.paths.clone(),
                     exclude: kept.exclude.clone(),
                     name: Some(kept.name.clone()),
-                    access: serde_json::from_str(&kept.access).unwrap_or_default(),
+                    access,
                     keep: true,
                     limit: kept.limit,
                 };
@@ -305,8 +320,10 @@ impl Shares {
     /// It is running, or cannot be removed.
     pub fn discard(&self, id: &str) -> Result<bool, FetchError> {
         let Some(directory) = Directory::named(&self.inner.store.transfers(), id) else { return Ok(false) };
-        let (record, _) = directory.record()?;
-        if let Some(staging) = crate::staging::Staging::open(&record.dir, id)? {
+        // One that cannot be read says of no directory.
+        if let Ok((record, _)) = directory.record()
+            && let Some(staging) = crate::staging::Staging::open(&record.dir, id)?
+        {
             staging.discard()?;
         }
         directory.remove()?;

@@ -253,6 +253,28 @@ impl Staging {
         Ok(file.into_std())
     }
 
+    /// Opens a file of the manifest for reading; `None`: it is not here.
+    ///
+    /// # Errors
+    /// The path may not be one, something else than a plain file of ours stands there, or the system fails.
+    pub fn existing(&self, path: &str) -> Result<Option<File>, StagingError> {
+        names::check(path, names::native())?;
+        let (parent, name) = match self.parent(path, false) {
+            Err(StagingError::Incomplete(_)) => return Ok(None),
+            other => other?,
+        };
+        if self.plain(&parent, name, path)?.is_none() {
+            return Ok(None);
+        }
+        let mut options = OpenOptions::new();
+        cap_fs_ext::OpenOptionsFollowExt::follow(&mut options, cap_fs_ext::FollowSymlinks::No);
+        match parent.open_with(name, options.read(true)) {
+            Ok(file) => Ok(Some(file.into_std())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("open", path, error)),
+        }
+    }
+
     /// How long a file of the manifest is here so far; `None`: it is not here. Unit: bytes.
     ///
     /// # Errors

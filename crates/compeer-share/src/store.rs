@@ -66,7 +66,7 @@ struct Shared {
 }
 
 /// A share that is kept over restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) id: u64,
     pub(crate) name: String,
@@ -77,6 +77,13 @@ pub(crate) struct Kept {
     pub(crate) exclude: Vec<String>,
     /// Bytes a second.
     pub(crate) limit: Option<u64>,
+}
+
+/// Without its secret.
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -115,6 +122,14 @@ impl Store {
         let path = self.pack_path(id);
         let pack = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
         Ok((id, pack))
+    }
+
+    /// Removes a pack of which nothing came.
+    pub(crate) fn drop_pack(&self, pack: i64) {
+        if let Ok(database) = self.database() {
+            let _ = database.execute("DELETE FROM packs WHERE id = ?1", [pack]);
+        }
+        let _ = fs::remove_file(self.pack_path(pack));
     }
 
     /// Notes what was hashed into a pack, and lets old packs go.
@@ -219,14 +234,22 @@ impl Store {
         let mut all = database
             .prepare("SELECT id, name, secret, access, paths, exclude, rate FROM shares ORDER BY id")?;
         let rows = all.query_map([], |row| {
-            let list = |column| row.get::<_, String>(column);
+            let list = |column| -> Result<_, rusqlite::Error> {
+                serde_json::from_str::<Vec<String>>(&row.get::<_, String>(column)?).map_err(|error| {
+                    rusqlite::Error::FromSqlConversionFailure(
+                        column,
+                        rusqlite::types::Type::Text,
+                        error.into(),
+                    )
+                })
+            };
             Ok(Kept {
                 id: row.get::<_, i64>(0)? as u64,
                 name: row.get(1)?,
                 secret: row.get(2)?,
                 access: row.get(3)?,
-                paths: serde_json::from_str(&list(4)?).unwrap_or_default(),
-                exclude: serde_json::from_str(&list(5)?).unwrap_or_default(),
+                paths: list(4)?.into_iter().map(PathBuf::from).collect(),
+                exclude: list(5)?,
                 limit: row.get::<_, Option<i64>>(6)?.map(|limit| limit as u64),
             })
         })?;
@@ -254,6 +277,9 @@ impl Known for Store {
         let file = File::open(self.pack_path(pack)).ok()?;
         outboard.resize((tree::nodes(tree::groups(stamp.size)) * NODE) as usize, 0);
         file.read_exact_at(outboard, place as u64).ok()?;
+        // A loss of power may have left holes in the pack: it is believed only if it leads to the root.
+        let of = tree::groups(stamp.size);
+        tree::check_proof(&root, of, &(0..of), outboard).ok()?;
         Some(root)
     }
 }

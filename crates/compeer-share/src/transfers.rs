@@ -20,7 +20,7 @@ use crate::shares::TransferInfo;
 use crate::staging::{Staging, Target};
 
 /// What a transfer is about; kept as JSON.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// The whole ticket: a secret, like the home it lies in.
     pub(crate) ticket: String,
@@ -31,6 +31,22 @@ pub(crate) struct Record {
     pub(crate) file_name: Option<String>,
     /// The selected files by their places in the manifest; empty: all.
     pub(crate) selected: Vec<usize>,
+    /// The device that `dir` is on; `None` until it is made.
+    #[serde(default)]
+    pub(crate) device: Option<u64>,
+}
+
+/// Without its secret.
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record").field("title", &self.title).finish_non_exhaustive()
+    }
+}
+
+/// The device that a directory is on, if it is there.
+pub(crate) fn device(dir: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(dir).ok().map(|meta| meta.dev())
 }
 
 /// The directory of one transfer.
@@ -96,6 +112,14 @@ impl Directory {
         let part = self.path.join("transfer.json.part");
         fs::write(&part, json)?;
         fs::rename(part, self.path.join("transfer.json"))
+    }
+
+    /// Makes what is in it last.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        for name in ["manifest", "transfer.json"] {
+            File::open(self.path.join(name))?.sync_all()?;
+        }
+        File::open(&self.path)?.sync_all()
     }
 
     pub(crate) fn pack(&self) -> io::Result<File> {

@@ -61,6 +61,8 @@ pub enum Tell {
         have: Vec<u8>,
         /// Records of other providers.
         records: Vec<Vec<u8>>,
+        /// Whether who has fetched it may give it to others who hold the ticket.
+        pass_on: bool,
         /// Later versions say more here; ignored.
         ext: Vec<u8>,
     },

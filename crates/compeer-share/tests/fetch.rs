@@ -357,3 +357,23 @@ async fn what_was_removed_meanwhile_is_fetched_again() {
     assert!(bob.read("d/a") == alice.read("d/a") && bob.read("d/b") == alice.read("d/b"));
     assert_eq!(bob.names(), ["d"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_rate_is_slow_and_not_nothing() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let paths = vec![alice.write("a", &noise(1_000, 1))];
+    let offered = alice.offer_as(Offer { paths, limit: Some(1_000), ..Offer::default() }).await;
+    bob.get(&ticket(&offered)).await.unwrap();
+    assert_eq!(bob.read("a"), noise(1_000, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_some_only_ends_with_them() {
+    let (alice, bob, carol) = (Person::new().await, Person::new().await, Person::new().await);
+    let access = Access::Only(vec![bob.peer.id()]);
+    let paths = vec![alice.write("a", b"for bob")];
+    let ticket = ticket(&alice.offer_as(Offer { paths, access, ..Offer::default() }).await);
+    bob.get(&ticket).await.unwrap();
+    let at_bob = ShareTicket { peers: vec![bob.peer.addr()], ..ticket };
+    assert!(matches!(carol.get(&at_bob).await, Err(FetchError::Unknown)));
+}

@@ -84,6 +84,14 @@ pub enum FetchError {
     /// Only one file can go to a stream.
     #[error("the share has {0} files, and one can be written to a stream: choose one with --only")]
     NotOne(usize),
+    /// A transfer's directory is not on the disk on which it began.
+    #[error("{} is not on the disk it was on when this began: is it mounted? to begin anew, discard transfer {id}", .dir.display())]
+    OtherDisk {
+        /// Where it goes to.
+        dir: std::path::PathBuf,
+        /// Of the transfer.
+        id: String,
+    },
     /// No transfer has this id.
     #[error("there is no interrupted transfer {0}: `compeer transfers` lists them")]
     NoTransfer(String),

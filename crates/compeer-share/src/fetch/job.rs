@@ -32,7 +32,7 @@ const HAVE_EVERY: u64 = 256;
 
 /// How a fetch stands.
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(crate) enum State {
     Running,
     /// Every group has arrived.
     Arrived,
@@ -59,6 +59,8 @@ pub(crate) struct Job {
     pub(super) connected: AtomicUsize,
     /// Providers that have a part and may come to have more.
     growing: Mutex<BTreeSet<Source>>,
+    /// Segments that wait for the reader of a stream.
+    pub(super) unread: AtomicUsize,
     /// Providers that are being called.
     pub(super) calling: AtomicUsize,
     /// Why the last part that was refused was.
@@ -99,6 +101,7 @@ impl Job {
             gave: Mutex::default(),
             connected: AtomicUsize::new(0),
             growing: Mutex::default(),
+            unread: AtomicUsize::new(0),
             calling: AtomicUsize::new(0),
             refusal: Mutex::default(),
             news: Notify::new(),

@@ -16,8 +16,9 @@ use compeer::{PeerId, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use super::job::Job;
+use super::job::{Job, State};
 use super::sink::Sink;
+use super::sources::Counted;
 use crate::layout::{SEGMENT, Segment};
 use crate::limits;
 use crate::plan::{self, Source};
@@ -56,6 +57,8 @@ impl std::fmt::Debug for Lane {
 }
 
 enum Trouble {
+    /// The fetch is over, or nothing more is wanted of this provider.
+    Over,
     Theirs(io::Error),
     Lied,
     Ours(io::Error),
@@ -66,6 +69,7 @@ pub(crate) struct Lane {
     job: Arc<Job>,
     source: Source,
     stream: Stream,
+    over: watch::Receiver<State>,
     /// Set when the provider is not to be fetched from any more.
     stop: watch::Receiver<bool>,
     /// What was wanted and is still to come, in order.
@@ -83,7 +87,19 @@ impl Lane {
     pub(crate) fn new(job: Arc<Job>, source: Source, stream: Stream, stop: watch::Receiver<bool>) -> Self {
         let buffer = vec![0; CHUNK].into_boxed_slice();
         let (coming, frames, proof) = Default::default();
-        Lane { job, source, stream, stop, coming, frames, buffer, proof, open: None, gave: false }
+        Lane {
+            over: job.state.subscribe(),
+            job,
+            source,
+            stream,
+            stop,
+            coming,
+            frames,
+            buffer,
+            proof,
+            open: None,
+            gave: false,
+        }
     }
 
     /// Whose lane it is.
@@ -94,7 +110,7 @@ impl Lane {
     /// Fetches until nothing more is wanted or something is wrong.
     pub(crate) async fn run(mut self) -> End {
         match self.fetch().await {
-            Ok(()) => End::Done(Box::new(self)),
+            Ok(()) | Err(Trouble::Over) => End::Done(Box::new(self)),
             Err(Trouble::Lied) => End::Lied,
             Err(Trouble::Theirs(error)) => End::Gone { why: error.to_string(), gave: self.gave },
             Err(Trouble::Ours(error)) => End::Failed(error),
@@ -135,11 +151,7 @@ impl Lane {
                 continue;
             }
             let read = self.frames.next(&mut self.stream);
-            let frame = match tokio::time::timeout(limits::STREAM_SILENCE, read).await {
-                Ok(frame) => frame.map_err(Trouble::Theirs)?.ok_or_else(ended)?,
-                Err(silent) => return Err(Trouble::Theirs(silent.into())),
-            };
-            match frame {
+            match unless_over(&mut self.over, &mut self.stop, read).await?.ok_or_else(ended)? {
                 Tell::Segment { start, count, proof } => self.segment(start, count, proof).await?,
                 Tell::Lack { start, count, why } => self.lack(start, count, why)?,
                 other => self.aside(other)?,
@@ -240,7 +252,8 @@ impl Lane {
             bytes.start += len as u64;
         }
         let mut mark = [0];
-        self.stream.read_exact(&mut mark).await.map_err(Trouble::Theirs)?;
+        let read = self.stream.read_exact(&mut mark);
+        unless_over(&mut self.over, &mut self.stop, read).await?;
         self.over_with(&segment.line);
         match (sound, mark[0]) {
             (true, SOUND | CHANGED) if !wanted => job.came_twice(self.source, &segment),
@@ -261,7 +274,10 @@ impl Lane {
                     job.checkpoint_due();
                 }
             }
-            Sink::InOrder(out) => out.put(segment, Bytes::from(whole)).await.map_err(Trouble::Ours)?,
+            Sink::InOrder(out) => {
+                let _unread = Counted::new(&job.unread);
+                out.put(segment, Bytes::from(whole)).await.map_err(Trouble::Ours)?;
+            }
         }
         job.arrived(self.source, segment);
         self.gave = true;
@@ -287,10 +303,24 @@ impl Lane {
             Into::Proof => &mut self.proof[..],
             Into::Buffer(len) => &mut self.buffer[..len],
         };
-        let read = tokio::time::timeout(limits::STREAM_SILENCE, self.stream.read_exact(into));
-        match read.await {
-            Ok(read) => read.map(drop).map_err(Trouble::Theirs),
-            Err(silent) => Err(Trouble::Theirs(silent.into())),
+        let read = self.stream.read_exact(into);
+        unless_over(&mut self.over, &mut self.stop, read).await.map(drop)
+    }
+}
+
+/// Waits for something to come, as long as it is wanted and not for ever.
+async fn unless_over<T>(
+    over: &mut watch::Receiver<State>,
+    stop: &mut watch::Receiver<bool>,
+    read: impl Future<Output = io::Result<T>>,
+) -> Result<T, Trouble> {
+    tokio::select! {
+        biased;
+        read = read => read.map_err(Trouble::Theirs),
+        _ = over.wait_for(|state| !matches!(state, State::Running)) => Err(Trouble::Over),
+        _ = stop.wait_for(|stop| *stop) => Err(Trouble::Over),
+        () = tokio::time::sleep(limits::STREAM_SILENCE) => {
+            Err(Trouble::Theirs(io::Error::new(io::ErrorKind::TimedOut, "the provider says nothing")))
         }
     }
 }

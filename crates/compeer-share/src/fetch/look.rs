@@ -45,14 +45,21 @@ impl Look {
             let (inner, ticket, at) = (inner.clone(), ticket.clone(), at.clone());
             calls.spawn(async move {
                 let record = inner.own_record(ContentId::from_bytes(ticket.root));
-                (at.id, Opened::open(&inner.peer, at, &ticket, record, true).await)
+                let peer = at.id;
+                let opened = Opened::open(&inner.peer, at, &ticket, record, true).await;
+                let read = async {
+                    let mut opened = opened?;
+                    let bytes = opened.manifest().await;
+                    Ok::<_, NoWelcome>((opened, bytes))
+                };
+                (peer, read.await)
             });
         }
         let (mut refused, mut failed) = (Vec::new(), None);
         while let Some(called) = calls.join_next().await {
             match called {
-                Ok((_, Ok(mut opened))) => {
-                    let looked = match opened.manifest().await {
+                Ok((_, Ok((opened, bytes)))) => {
+                    let looked = match bytes {
                         Ok(bytes) => Look::with(inner.clone(), ticket.clone(), bytes, Some(opened)),
                         Err(error) => Err(error),
                     };
@@ -224,12 +231,20 @@ impl Look {
             bytes: self.bytes(),
             dir: target.dir.clone(),
             file_name: target.file_name.clone(),
+            device: None,
             selected: if whole { Vec::new() } else { self.selected.clone() },
         };
         let ready = resume::ready(&directory, &record, &self.bytes, &self.manifest, &self.layout)?;
         let missing = wanted.difference(&ready.have);
         let done: u64 = self.bytes() - missing.iter().map(|range| self.layout.byte_len(&range)).sum::<u64>();
-        ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done)?;
+        if let Err(error) = ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done) {
+            if ready.have.is_empty() {
+                // Nothing is left of what never began.
+                ready.staging.discard()?;
+                directory.remove()?;
+            }
+            return Err(error.into());
+        }
         let staging = Arc::new(ready.staging);
         let holding = Arc::new(Holding::new(
             content,
@@ -242,7 +257,14 @@ impl Look {
             None,
             broadcast::Sender::new(1),
         ));
-        let disk = Disk::new(staging, ready.pack, self.manifest.clone(), self.layout.clone(), ready.journal);
+        let disk = Disk::new(
+            staging,
+            ready.pack,
+            self.manifest.clone(),
+            self.layout.clone(),
+            ready.journal,
+            directory.clone(),
+        );
         let mut plan = Plan::new(missing);
         plan.begin_at(self.origin());
         let prepared = Prepared {
@@ -279,8 +301,10 @@ impl Look {
             done,
             events,
         );
-        if let Some(holding) = &holding {
-            self.inner.holdings.add(holding.clone());
+        // What is for some only is not given on; of a transfer gone on with nobody is asked yet.
+        let pass_on = !self.opened.is_empty() && self.opened.iter().all(|opened| opened.pass_on);
+        if let Some(holding) = holding.as_ref().filter(|_| pass_on) {
+            self.inner.holdings.add_fetched(holding.clone());
         }
         let id = place.as_ref().map(|(_, directory)| directory.id.clone());
         let run = Run { job: job.clone(), place, holding, equal, total, selected: self.selected };

@@ -14,6 +14,9 @@ use crate::limits::MAX_MANIFEST_BYTES;
 use crate::ranges::RangeSet;
 use crate::wire::{self, Ask, Frames, Tell};
 
+/// Bytes of a manifest that may take [`limits::STREAM_SILENCE`].
+const MANIFEST_PART: usize = 64 * 1024;
+
 /// Why a provider does not provide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoWelcome {
@@ -50,6 +53,7 @@ pub(crate) struct Opened {
     /// `None`: everything.
     pub(crate) have: Option<Vec<u8>>,
     pub(crate) records: Vec<Vec<u8>>,
+    pub(crate) pass_on: bool,
 }
 
 impl Opened {
@@ -75,9 +79,9 @@ impl Opened {
         let mut frames = Frames::default();
         let answer = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut stream));
         match answer.await.map_err(io::Error::from)?? {
-            Some(Tell::Welcome { manifest, have, records, .. }) => {
+            Some(Tell::Welcome { manifest, have, records, pass_on, .. }) => {
                 let have = (!have.is_empty()).then_some(have);
-                Ok(Opened { peer: id, stream, manifest, have, records })
+                Ok(Opened { peer: id, stream, manifest, have, records, pass_on })
             }
             Some(Tell::Unknown) => Err(NoWelcome::Unknown),
             Some(Tell::Busy) => Err(NoWelcome::Busy),
@@ -92,17 +96,22 @@ impl Opened {
         if len > MAX_MANIFEST_BYTES {
             return Err(broken(wire::malformed("a manifest that is too long")));
         }
-        match Frames::default().next(&mut self.stream).await.map_err(broken)? {
+        let mut frames = Frames::default();
+        let first = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut self.stream)).await;
+        match first.map_err(io::Error::from).and_then(|first| first).map_err(broken)? {
             Some(Tell::Manifest) => {}
             _ => return Err(broken(wire::malformed("no manifest"))),
         }
         // Grows as bytes come, not as long as is claimed.
         let mut bytes = Vec::new();
-        let read = (&mut self.stream).take(len as u64).read_to_end(&mut bytes).await.map_err(broken)?;
-        match read == len {
-            true => Ok(bytes),
-            false => Err(broken(io::ErrorKind::UnexpectedEof.into())),
+        while bytes.len() < len {
+            let mut part = (&mut self.stream).take((len - bytes.len()).min(MANIFEST_PART) as u64);
+            let read = tokio::time::timeout(limits::STREAM_SILENCE, part.read_to_end(&mut bytes)).await;
+            if read.map_err(io::Error::from).and_then(|read| read).map_err(broken)? == 0 {
+                return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+            }
         }
+        Ok(bytes)
     }
 
     /// What it has of a line of so many groups; `None` if it says nonsense.

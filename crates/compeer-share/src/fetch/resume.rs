@@ -16,7 +16,7 @@ use crate::layout::{Layout, Segment};
 use crate::manifest::Manifest;
 use crate::ranges::RangeSet;
 use crate::staging::Staging;
-use crate::transfers::{Directory, Record};
+use crate::transfers::{self, Directory, Record};
 use crate::tree::{self, GROUP, NODE};
 
 /// What a fetch begins with.
@@ -37,7 +37,7 @@ pub(super) fn ready(
     layout: &Layout,
 ) -> Result<Ready, FetchError> {
     if directory.exists() {
-        if let Some(ready) = go_on(directory, record, manifest, layout)? {
+        if let Some(ready) = go_on(directory, record, manifest_bytes, manifest, layout)? {
             return Ok(ready);
         }
         // Somebody has removed what it had fetched.
@@ -46,6 +46,8 @@ pub(super) fn ready(
     // In this order: a staging directory without a transfer would be nobody's.
     directory.create(record, manifest_bytes)?;
     let staging = Staging::create(&record.dir, &directory.id)?;
+    let device = transfers::device(&record.dir);
+    directory.create(&Record { device, ..record.clone() }, manifest_bytes)?;
     let pack = Arc::new(directory.pack()?);
     let journal = Journal::create(&directory.journal(), *manifest.id().as_bytes(), layout.groups())?;
     Ok(Ready { staging, pack, journal, have: RangeSet::new() })
@@ -55,10 +57,18 @@ pub(super) fn ready(
 fn go_on(
     directory: &Directory,
     record: &Record,
+    manifest_bytes: &[u8],
     manifest: &Manifest,
     layout: &Layout,
 ) -> Result<Option<Ready>, FetchError> {
+    // A disk that is not mounted now has lost nothing.
+    let (before, _) = directory.record()?;
+    if before.device.is_some() && before.device != transfers::device(&record.dir) {
+        return Err(FetchError::OtherDisk { dir: record.dir.clone(), id: directory.id.clone() });
+    }
     let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(None) };
+    // The newer ticket may lead where the old one does not.
+    directory.create(&Record { device: before.device, ..record.clone() }, manifest_bytes)?;
     let (id, groups) = (manifest.id(), layout.groups());
     let pack = directory.pack()?;
     let (mut journal, found) = match Journal::open(&directory.journal()) {

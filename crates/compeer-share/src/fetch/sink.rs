@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::layout::{Layout, Segment};
 use crate::limits::SYNC_ONE_BY_ONE;
 use crate::manifest::Manifest;
 use crate::staging::Staging;
+use crate::transfers::Directory;
 use crate::tree::{self, NODE};
 
 /// Bytes between two checkpoints. DESIGN: power loss costs at most one.
@@ -41,6 +42,8 @@ pub(crate) struct Disk {
     touched: Mutex<BTreeSet<usize>>,
     since_checkpoint: AtomicU64,
     syncing: Mutex<()>,
+    synced: AtomicBool,
+    directory: Directory,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,18 +57,28 @@ impl Disk {
         manifest: Arc<Manifest>,
         layout: Arc<Layout>,
         journal: Journal,
+        directory: Directory,
     ) -> Self {
-        let (touched, since_checkpoint, syncing) = Default::default();
+        let (touched, since_checkpoint, syncing, synced) = Default::default();
         let journal = Mutex::new(journal);
-        Disk { staging, pack, manifest, layout, journal, touched, since_checkpoint, syncing }
+        Disk {
+            staging,
+            pack,
+            manifest,
+            layout,
+            journal,
+            touched,
+            since_checkpoint,
+            syncing,
+            synced,
+            directory,
+        }
     }
 
     /// Opens a file for writing, made at its full length the first time.
     pub(crate) fn open(&self, file: usize) -> io::Result<File> {
         let entry = &self.manifest.entries()[file];
-        let opened = self.staging.file(&entry.path)?;
-        lock(&self.touched).insert(file);
-        Ok(opened)
+        Ok(self.staging.file(&entry.path)?)
     }
 
     /// A segment is written: keeps its proof and notes it. Whether a checkpoint is due.
@@ -77,10 +90,26 @@ impl Disk {
             self.pack.write_all_at(nodes, outboard + run.start * NODE)?;
             proof = rest;
         }
+        // Before it is noted: a checkpoint syncs at least the files of what it vouches for.
+        lock(&self.touched).insert(segment.file);
         lock(&self.journal).append(segment.line.clone())?;
         let bytes = self.layout.byte_len(&segment.line);
         let before = self.since_checkpoint.fetch_add(bytes, Ordering::Relaxed);
         Ok(before < CHECKPOINT && before + bytes >= CHECKPOINT)
+    }
+
+    fn sync(&self, touched: &BTreeSet<usize>) -> io::Result<()> {
+        // The first time with all directories on the way to the files, and what the transfer is about.
+        if !self.synced.load(Ordering::Acquire) || touched.len() > SYNC_ONE_BY_ONE {
+            self.staging.sync_all()?;
+            self.directory.sync()?;
+            self.synced.store(true, Ordering::Release);
+        } else {
+            for file in touched {
+                self.staging.file(&self.manifest.entries()[*file].path)?.sync_data()?;
+            }
+        }
+        self.pack.sync_data()
     }
 
     /// Makes what has been noted so far survive a loss of power: data, then pack, then journal.
@@ -90,14 +119,10 @@ impl Disk {
         // What is noted from here on is not covered: the journal is marked as it is now.
         let mark = lock(&self.journal).mark();
         let touched = std::mem::take(&mut *lock(&self.touched));
-        if touched.len() > SYNC_ONE_BY_ONE {
-            self.staging.sync_all()?;
-        } else {
-            for file in &touched {
-                self.staging.file(&self.manifest.entries()[*file].path)?.sync_data()?;
-            }
+        if let Err(error) = self.sync(&touched) {
+            lock(&self.touched).extend(touched);
+            return Err(error);
         }
-        self.pack.sync_data()?;
         lock(&self.journal).checkpoint(mark)
     }
 }
@@ -132,5 +157,48 @@ impl InOrder {
             *next = end;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Entry;
+
+    /// A lane keeps its file open over many segments: each checkpoint has to sync it again.
+    #[test]
+    fn every_checkpoint_syncs_the_files_it_vouches_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = 200 * tree::GROUP;
+        let (root, executable, modified, modified_nanos) = ([7; 32], false, 0, 0);
+        let entry = Entry { path: "a".into(), size, root, executable, modified, modified_nanos };
+        let manifest = Arc::new(Manifest::new(vec![entry]).unwrap());
+        let layout = Arc::new(Layout::new([size]));
+        let staging = Arc::new(Staging::create(dir.path(), "aaaaaaaa").unwrap());
+        let home = dir.path().join("home");
+        let target = crate::staging::Target { dir: dir.path().into(), file_name: None };
+        let directory = Directory::of(&home, manifest.id(), &target, &[0], 1);
+        let record = crate::transfers::Record {
+            ticket: String::new(),
+            title: String::new(),
+            bytes: size,
+            dir: dir.path().into(),
+            file_name: None,
+            selected: Vec::new(),
+            device: None,
+        };
+        directory.create(&record, &manifest.encode()).unwrap();
+        let journal = Journal::create(&directory.journal(), [0; 32], layout.groups()).unwrap();
+        let pack = Arc::new(directory.pack().unwrap());
+        let disk = Disk::new(staging, pack, manifest, layout.clone(), journal, directory);
+        let _open = disk.open(0).unwrap();
+        for segment in layout.segments(0..200) {
+            let nodes = tree::proof_nodes(200, &segment.groups);
+            let proof = vec![0; nodes.iter().map(|run| ((run.end - run.start) * NODE) as usize).sum()];
+            disk.keep(&segment, &proof).unwrap();
+            assert_eq!(*lock(&disk.touched), BTreeSet::from([0]), "noted and not to be synced");
+            disk.checkpoint().unwrap();
+            assert!(lock(&disk.touched).is_empty());
+        }
     }
 }

@@ -147,7 +147,8 @@ pub(super) async fn run(
     if lied {
         return Err(FetchError::Lies);
     }
-    let why = job.refusal().unwrap_or(why);
+    let silent = || if why.is_empty() { "nothing came for too long".to_owned() } else { why };
+    let why = job.refusal().unwrap_or_else(silent);
     Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why })
 }
 
@@ -183,7 +184,8 @@ impl Patience {
                 continue;
             }
             let now = job.received.load(Ordering::Relaxed);
-            if now == self.seen {
+            // A reader of a stream may take its time.
+            if now == self.seen && job.unread.load(Ordering::Relaxed) == 0 {
                 return;
             }
             *self = Patience::new(job);
@@ -290,10 +292,10 @@ async fn provider(
 }
 
 /// Counts, until dropped.
-struct Counted<'a>(&'a AtomicUsize);
+pub(super) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Counted(count)
     }

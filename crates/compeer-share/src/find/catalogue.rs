@@ -30,7 +30,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS published_words USING fts5(
 pub struct CatalogueError(#[from] rusqlite::Error);
 
 /// A public share, as it is in the catalogue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Published {
     /// The number of the share; adding one of the same number replaces it. At least 1.
     pub id: u64,
@@ -44,6 +44,13 @@ pub struct Published {
     pub bytes: u64,
     /// How many files it has.
     pub files: u32,
+}
+
+/// Without its secret.
+impl std::fmt::Debug for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Published").field("content", &self.content).finish_non_exhaustive()
+    }
 }
 
 /// See the module.

@@ -26,7 +26,7 @@ const KIND: &str = "compeer/share/providers";
 pub const EXCHANGE: Duration = Duration::from_secs(600);
 
 /// A share that is here.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Held {
     /// Its content.
     pub content: ContentId,
@@ -34,6 +34,13 @@ pub struct Held {
     pub secret: [u8; 16],
     /// Whether all of it is here.
     pub complete: bool,
+}
+
+/// Without its secret.
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("content", &self.content).finish_non_exhaustive()
+    }
 }
 
 /// What this peer shares.

@@ -46,7 +46,13 @@ impl Inner {
     pub(crate) fn went_stale(self: &Arc<Self>, holding: &Arc<Holding>) {
         if !holding.stale.swap(true, Ordering::Relaxed) {
             let (shares, holding) = (Shares { inner: self.clone(), finder: None }, holding.clone());
-            tokio::task::spawn_blocking(move || shares.renew(&holding));
+            tokio::spawn(async move {
+                let again = holding.clone();
+                let _ = tokio::task::spawn_blocking(move || shares.renew(&holding)).await;
+                // Perhaps it is still being written to. Not at once: whoever fetches could have us hash without end.
+                tokio::time::sleep(limits::RENEW_AGAIN).await;
+                again.stale.store(false, Ordering::Relaxed);
+            });
         }
     }
 
@@ -56,6 +62,10 @@ impl Inner {
 
     /// Takes records of providers as `from` told them; who fetches the same hears of what is new.
     pub(crate) fn heard(&self, content: ContentId, from: PeerId, records: &[Vec<u8>]) {
+        // Providers of a private share are nobody's business who came by a public one.
+        if self.holdings.is_mixed(content) {
+            return self.book().forget_content(content);
+        }
         let now = self.now();
         let mut book = self.book();
         let mut new = false;
@@ -71,7 +81,10 @@ impl Inner {
 
     /// Records of other providers, for one that may know of them.
     pub(crate) fn records(&self, content: ContentId, to: PeerId) -> Vec<Vec<u8>> {
-        self.book().tell(content, to, self.now())
+        match self.holdings.is_mixed(content) {
+            true => Vec::new(),
+            false => self.book().tell(content, to, self.now()),
+        }
     }
 
     /// This peer's own record, if it can be reached.
@@ -99,8 +112,9 @@ impl providers::Holdings for Here {
     }
 
     fn admits(&self, content: ContentId, peer: PeerId, proof: &[u8; 32], binding: &[u8; 32]) -> Option<Held> {
-        let holding = self.0.upgrade()?.holdings.find(content, peer, proof, binding)?;
-        Some(holding.held())
+        let inner = self.0.upgrade()?;
+        let holding = inner.holdings.find(content, peer, proof, binding)?;
+        (!inner.holdings.is_mixed(content)).then(|| holding.held())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::hash::{self, Progress};
 use crate::holding::{Access, EVENTS, Files, Holding, ShareEvent};
 use crate::manifest::{Entry, Manifest};
 use crate::pace::Pace;
-use crate::store::{Kept, StoreError};
+use crate::store::{Kept, Store, StoreError};
 use crate::walk;
 
 impl Shares {
@@ -34,6 +34,7 @@ impl Shares {
         found.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         let files: Vec<_> = found.iter().map(|found| (found.file.clone(), found.size)).collect();
         let (pack_id, pack) = inner.store.new_pack()?;
+        let unused = Unused { store: &inner.store, pack: Some(pack_id) };
         let hashed = hash::hash(&files, &pack, &inner.store, progress)?;
         let entries = found.into_iter().zip(&hashed).map(|(found, hashed)| Entry {
             path: found.path,
@@ -45,6 +46,7 @@ impl Shares {
         });
         let manifest = Manifest::new(entries.collect())?;
         let bytes = manifest.encode();
+        let again = matches!(before, Before::Active { .. });
         let (id, secret, kept, events) = match before {
             Before::Nothing => (None, random(), None, broadcast::Sender::new(EVENTS)),
             Before::Kept(kept) => (None, kept.secret, Some(kept.id), broadcast::Sender::new(EVENTS)),
@@ -65,6 +67,7 @@ impl Shares {
             events,
         ));
         inner.store.keep_hashes(pack_id, &holding.layout, &hashed)?;
+        unused.is_used();
         let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
         let row = match kept {
             Some(kept) => Some(kept),
@@ -99,12 +102,17 @@ impl Shares {
             ticket: ShareTicket::new([inner.peer.addr()], *content.as_bytes(), secret).to_string(),
             skipped: walked.skipped.iter().map(ToString::to_string).collect(),
         };
+        let shown = ShareInfo { skipped: Vec::new(), ..info.clone() };
+        // Held until all is done: a share that is stopped meanwhile stays stopped.
+        let mut active = self.active();
+        if again && !active.contains_key(&id) {
+            return Err(OfferError::Stopped);
+        }
         if info.access == Access::Public {
             inner.publish(&info, &holding)?;
         }
         inner.holdings.add(holding.clone());
-        let shown = ShareInfo { skipped: Vec::new(), ..info.clone() };
-        let before = self.active().insert(id, Active { info: shown, offer, holding, kept: row });
+        let before = active.insert(id, Active { info: shown, offer, holding, kept: row });
         if let Some(before) = before {
             inner.holdings.remove(&before.holding);
         }
@@ -123,14 +131,30 @@ impl Shares {
         let events = holding.events.clone();
         let told = match self.offer_now(offer, before, &Progress::default()) {
             Ok(info) => ShareEvent::Renewed { ticket: info.ticket },
-            Err(error) => {
-                // Perhaps it is still being written to: the next who fetches may find it at rest.
-                holding.stale.store(false, Ordering::Relaxed);
-                ShareEvent::NotRenewed { why: error.to_string() }
-            }
+            Err(error) => ShareEvent::NotRenewed { why: error.to_string() },
         };
         // Nobody may listen.
         let _ = events.send(told);
+    }
+}
+
+/// A new pack, which goes again when nothing comes of it.
+struct Unused<'a> {
+    store: &'a Store,
+    pack: Option<i64>,
+}
+
+impl Unused<'_> {
+    fn is_used(mut self) {
+        self.pack = None;
+    }
+}
+
+impl Drop for Unused<'_> {
+    fn drop(&mut self) {
+        if let Some(pack) = self.pack {
+            self.store.drop_pack(pack);
+        }
     }
 }
 

@@ -12,12 +12,14 @@ use compeer_share::wire::{self, Ask, Frames, Tell};
 use compeer_share::{Manifest, ShareTicket};
 use tokio::io::AsyncWriteExt;
 
-/// What it does with a segment that begins at this group: sends it as it is, spoils a byte, or ends the stream.
+/// What it does with a segment that begins at this group: sends it as it is, spoils a byte, ends the stream, or withholds
+/// the last byte for ever.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
     Honest,
     Lie,
     Die,
+    Mute,
 }
 
 /// See the module.
@@ -81,7 +83,9 @@ async fn serve(
             Ask::Hello { .. } => {
                 let manifest = content.manifest.len() as u32;
                 let (have, records, ext) = Default::default();
-                stream.write_all(&wire::encode(&Tell::Welcome { manifest, have, records, ext })).await?;
+                stream
+                    .write_all(&wire::encode(&Tell::Welcome { manifest, have, records, pass_on: true, ext }))
+                    .await?;
             }
             Ask::Manifest => {
                 stream.write_all(&wire::encode(&Tell::Manifest)).await?;
@@ -112,6 +116,10 @@ async fn serve(
                     stream.write_all(&wire::encode(&head)).await?;
                     stream.write_all(&proof).await?;
                     stream.write_all(&data).await?;
+                    if deed == Deed::Mute {
+                        stream.flush().await?;
+                        return std::future::pending().await;
+                    }
                     stream.write_all(&[wire::SOUND]).await?;
                     count.fetch_add(u64::from(count_), Ordering::Relaxed);
                 }
