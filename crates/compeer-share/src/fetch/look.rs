@@ -229,7 +229,14 @@ impl Look {
         let ready = resume::ready(&directory, &record, &self.bytes, &self.manifest, &self.layout)?;
         let missing = wanted.difference(&ready.have);
         let done: u64 = self.bytes() - missing.iter().map(|range| self.layout.byte_len(&range)).sum::<u64>();
-        ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done)?;
+        if let Err(error) = ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done) {
+            if ready.have.is_empty() {
+                // It has not begun, so nothing of it stays.
+                ready.staging.discard()?;
+                directory.remove()?;
+            }
+            return Err(error.into());
+        }
         let staging = Arc::new(ready.staging);
         let holding = Arc::new(Holding::new(
             content,
