@@ -34,6 +34,11 @@ netns:
     cargo build --release
     tests/netns.sh target/release/compeer
 
+# Files between machines, with figures (root); scenes by name, else all.
+scenes *names:
+    cargo build --release
+    tests/share.sh target/release/compeer {{names}}
+
 # Every command of the README.
 readme:
     tests/readme.sh

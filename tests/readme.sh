@@ -9,6 +9,7 @@
 # with a home of its own. What follows is the expected output, standard error
 # included: `...` stands for anything within a line, and alone for any lines. Ids
 # and process numbers differ with each run and are not compared.
+# `compeer send photo.jpg` runs on as `up` does, and 7-lamp-tiger stands for the code it prints.
 # `one| text` is a line that the `compeer up` of machine one prints meanwhile.
 # Programs go to a temporary directory. A command listed in README_DONE (one per
 # line) was run before and is left out. Without root or namespaces the two
@@ -57,7 +58,7 @@ at() { # MACHINE COMMAND: a shell on that machine
 }
 
 # Takes out what differs with each run.
-same() { sed -E -e 's/\b[a-z2-7]{52}\b/ID/g' -e 's/(\(|  )[a-z2-7]{8}(\)|  )/\1id\2/g' -e 's/process [0-9]+/process N/g'; }
+same() { sed -E -e 's/\b[0-9]{1,3}-[a-z]+-[a-z]+\b/CODE/g' -e 's/code [0-9]{1,3}/code N/g' -e 's/\b[a-z2-7]{52}\b/ID/g' -e 's/(\(|  )[a-z2-7]{8}(\)|  )/\1id\2/g' -e 's/process [0-9]+/process N/g'; }
 # Whether a line is as expected.
 like() { # LINE EXPECTED
     local glob
@@ -99,7 +100,7 @@ wait_for() { # MACHINE LINE
 }
 
 run() { # MACHINE COMMAND EXPECTED...
-    local name=$1 command=$2
+    local name=$1 command=${2//7-lamp-tiger/$code}
     shift 2
     if grep -qxF -- "$command" <<<"${README_DONE:-}"; then
         echo "left out (run before): $command"
@@ -115,17 +116,19 @@ run() { # MACHINE COMMAND EXPECTED...
     if [ -z "$name" ]; then
         bash -c "$command" </dev/null >"$work/out" 2>&1 || die "'$command' failed:" "$(cat "$work/out")"
         compare "$work/out" "$command" "$@"
-    elif [[ $command == "compeer up"* ]]; then
+    elif [[ $command == "compeer up"* || $command == "compeer send photo.jpg" ]]; then
+        seen[$name]=0
         (at "$name" "$command" </dev/null >"$work/$name.up" 2>&1) &
         ups[$name]=$!
-        for line in "$@"; do wait_for "$name" "$line"; done
+        for line in "$@"; do [ "$line" = "..." ] || wait_for "$name" "$line"; done
+        code=$(grep -oEm1 '[0-9]+-[a-z]+-[a-z]+$' "$work/$name.up" || true)
     else
         (at "$name" "$command" </dev/null >"$work/out" 2>&1) || die "'$command' failed:" "$(cat "$work/out")"
         compare "$work/out" "$command" "$@"
     fi
 }
 
-name='' command='' expected=() console=no
+name='' command='' code='' expected=() console=no
 flush() {
     # A blank line before the next command is for the reader.
     while [ ${#expected[@]} -gt 0 ] && [ -z "${expected[-1]}" ]; do unset 'expected[-1]'; done

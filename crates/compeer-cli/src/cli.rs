@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   compeer send report.pdf              on machine one: prints the line to type on the other
-  compeer get 7-amber-tiger            on machine two: fetches it
+  compeer get 7-lamp-tiger             on machine two: fetches it
   compeer up                           on machine one: prints the line to type on the other
   compeer say 192.168.1.20 \"hello\"     on machine two: machine one shows it
   compeer try                          a tour with real peers on this machine alone

@@ -20,7 +20,7 @@ mod tests {
 
     #[test]
     fn is_square_and_light_around() {
-        let lines = draw("compeer get 7-amber-tiger").unwrap();
+        let lines = draw("compeer get 7-lamp-tiger").unwrap();
         let width = lines[0].chars().count();
         assert!(lines.iter().all(|line| line.chars().count() == width));
         assert_eq!(lines.len(), width.div_ceil(2));

@@ -59,6 +59,19 @@ fn for_some_peers_the_ticket_alone_is_not_enough() {
     alice.run(&["share", file.to_str().unwrap(), "--to", "192.0.2.1"]).code(2);
 }
 
+#[test]
+fn who_is_sent_what_is_public_already_is_seen_all_the_same() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let _up = alice.up(&[]);
+    let file = alice.file("x", 1000);
+    alice.run(&["share", "--public", file.to_str().unwrap()]).code(0);
+    let mut send = alice.start(&["send", file.to_str().unwrap()]);
+    let line = send.sees("compeer get share");
+    bob.run_in(&bob.empty("to"), &["get", line.rsplit(' ').next().unwrap()]).code(0);
+    send.complains("* bob has it");
+    send.succeeds();
+}
+
 /// Two peers that are up and paired with each other.
 fn paired() -> (Home, Running, Home, Running) {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));

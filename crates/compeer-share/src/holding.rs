@@ -292,10 +292,11 @@ impl Holdings {
             let nothing = wire::proof(&[0; 16], content.as_bytes(), binding, peer.as_bytes());
             std::hint::black_box(nothing == proof);
         }
-        // Those that are complete first.
+        // Those that are complete first; then those that the proof is for, whose sharer waits to hear of it: a
+        // public one admits everybody.
         let mut fitting: Vec<_> =
             same.into_iter().filter(|holding| holding.admits(peer, &proof, binding)).collect();
-        fitting.sort_by_key(|holding| holding.have.borrow().is_some());
+        fitting.sort_by_key(|holding| (holding.have.borrow().is_some(), holding.access == Access::Public));
         fitting.into_iter().next()
     }
 

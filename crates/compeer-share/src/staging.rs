@@ -222,7 +222,11 @@ impl Staging {
         for (made, other) in
             [(".compeer-\u{e9}", ".COMPEER-\u{e9}"), (".compeer-\u{e9}", ".compeer-e\u{301}")]
         {
-            root.create_dir(made).map_err(|error| self.failed("make", made, error))?;
+            match root.create_dir(made) {
+                // An earlier run was killed in the midst of this.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made_it => made_it.map_err(|error| self.failed("make", made, error))?,
+            }
             let same = root.symlink_metadata(other).is_ok();
             root.remove_dir(made).map_err(|error| self.failed("remove", made, error))?;
             if same {

@@ -159,3 +159,16 @@ async fn a_public_share_is_found_by_those_who_know_somebody_who_knows_the_sharer
     alice.shares.stop(public.id).unwrap();
     assert!(carol.shares.browse(alice.peer.addr()).await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_room_is_refused_and_leaves_nothing_behind() {
+    let (manifest, data) = file();
+    let entry = Entry { size: 1 << 60, ..manifest.entries()[0].clone() };
+    let manifest = Manifest::new(vec![entry]).unwrap();
+    let provider = Provider::new(&manifest, &data, |_| Honest).await;
+    let bob = Person::new().await;
+    let outcome = bob.get(&ticket_for(&manifest, [provider.peer.addr()])).await;
+    assert!(matches!(outcome, Err(FetchError::NoRoom { .. })), "{outcome:?}");
+    assert!(bob.names().is_empty(), "{:?}", bob.names());
+    assert!(bob.shares.transfers().is_empty());
+}

@@ -82,7 +82,7 @@ impl GetCommand {
         if self.output.as_deref() == Some(Path::new("-")) && context.console.json() {
             return Err(CommandError::usage("--json and `-o -` both want standard output"));
         }
-        // As it is spoken: `compeer get 7 amber tiger`.
+        // As it is spoken: `compeer get 7 lamp tiger`.
         let what = Some(self.what.join(" ")).filter(|what| !what.is_empty());
         let typed = input::secret(&context.console, what.as_deref(), "code or ticket").await?;
         // The whole line is pasted easily.

@@ -23,8 +23,8 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   compeer pair                         on machine one: prints what to type on the other
-  compeer pair 7-amber-tiger           on machine two: both are paired
-  compeer pair 7-amber-tiger --from 192.168.1.20
+  compeer pair 7-lamp-tiger            on machine two: both are paired
+  compeer pair 7-lamp-tiger --from 192.168.1.20
   compeer pair 192.168.1.20            under the name it tells
   compeer pair 192.168.1.20 --as bob
   compeer pair bob --accept ~/inbox    fetch what bob sends without asking; `--accept -` asks again")]
@@ -62,7 +62,7 @@ impl Pair {
             by_code(&accept)?;
             return offer(context, self.petname).await;
         }
-        // As it is spoken: `compeer pair 7 amber tiger`; and the whole line is pasted easily.
+        // As it is spoken: `compeer pair 7 lamp tiger`; and the whole line is pasted easily.
         let typed = input::word(&self.peer.join(" "))?;
         let typed = typed.strip_prefix("compeer pair ").unwrap_or(&typed).trim().to_string();
         let Some(code) = codes::typed(&typed).transpose()? else {

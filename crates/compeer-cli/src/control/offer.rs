@@ -154,10 +154,11 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
     let wanted = wanted(&node, &offer)?;
     let info = hashed(&node, wanted, &request).await?;
     let ends = Ends { shares: node.shares.clone(), id: info.id };
-    let (offered, mut code) = offered(&node, &offer, &info).await?;
+    // From before anybody is asked: a quick one is done before the next line.
     let Some(mut events) = node.shares.events(info.id) else {
         return Err(CommandError::failed("it was stopped"));
     };
+    let (offered, mut code) = offered(&node, &offer, &info).await?;
     reply(&request, OFFERED, &offered).await?;
     if offer.keep {
         // Its own from now on.

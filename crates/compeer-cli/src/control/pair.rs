@@ -50,19 +50,19 @@ pub(crate) struct Paired {
 impl Report for Paired {
     fn human(&self) -> String {
         let done = format!("{} ({}) is paired: its name suffices from now on", self.name, self.peer.short());
-        let done = match &self.accept {
-            Some(directory) => {
-                format!("{done}\nwhat it sends is fetched to {} without asking", text::escape(directory))
-            }
-            None => done,
-        };
-        match self.mutual {
+        let done = match self.mutual {
             Some(true) => format!("{done}; it has paired with you too"),
             Some(false) => format!(
                 "{done}\nits `compeer up` was asked to do the same; type there:  compeer pair {}",
                 self.own
             ),
             None => format!("{done}\nto do the same there, type:  compeer pair {}", self.own),
+        };
+        match &self.accept {
+            Some(directory) => {
+                format!("{done}\nwhat it sends is fetched to {} without asking", text::escape(directory))
+            }
+            None => done,
         }
     }
 }

@@ -239,7 +239,7 @@ impl Look {
         let done: u64 = self.bytes() - missing.iter().map(|range| self.layout.byte_len(&range)).sum::<u64>();
         if let Err(error) = ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done) {
             if ready.have.is_empty() {
-                // Nothing is left of what never began.
+                // It has not begun, so nothing of it stays.
                 ready.staging.discard()?;
                 directory.remove()?;
             }
@@ -269,7 +269,7 @@ impl Look {
         plan.begin_at(self.origin());
         let prepared = Prepared {
             plan,
-            sink: Sink::Disk(disk),
+            sink: Sink::Disk(Box::new(disk)),
             done,
             total: self.bytes(),
             equal: placement.skipped().count(),

@@ -27,7 +27,7 @@ const CHECKPOINT: u64 = 16 * 1024 * 1024;
 
 /// See the module.
 pub(crate) enum Sink {
-    Disk(Disk),
+    Disk(Box<Disk>),
     InOrder(InOrder),
 }
 

@@ -67,7 +67,7 @@ impl Shares {
             events,
         ));
         inner.store.keep_hashes(pack_id, &holding.layout, &hashed)?;
-        unused.is_used();
+        unused.keep();
         let name = offer.name.clone().unwrap_or_else(|| holding.manifest.title());
         let row = match kept {
             Some(kept) => Some(kept),
@@ -145,7 +145,7 @@ struct Unused<'a> {
 }
 
 impl Unused<'_> {
-    fn is_used(mut self) {
+    fn keep(mut self) {
         self.pack = None;
     }
 }

@@ -179,3 +179,13 @@ fn many_folders_are_written_from_many_threads() {
     assert!(paths.iter().all(|path| found.get(path) == Some(path)));
     assert_eq!(found.values().filter(|shown| *shown != "/").count(), 400);
 }
+
+#[test]
+fn what_a_killed_run_was_trying_out_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = manifest(&["a"]);
+    let staging = Staging::create(dir.path(), "x").unwrap();
+    fs::create_dir(staging.path().join(".compeer-\u{e9}")).unwrap();
+    staging.prepare(&files, &[0], 0).unwrap();
+    assert_eq!(fs::read_dir(staging.path()).unwrap().count(), 0);
+}
