@@ -109,7 +109,8 @@ impl Node {
         if settings.role == Role::Up {
             node.keep_paired()?;
             node.be_near();
-            tokio::spawn(node.clone().restore());
+            let restoring = node.clone();
+            tokio::spawn(async move { restoring.restored().await });
         }
         Ok(node)
     }
@@ -135,8 +136,13 @@ impl Node {
         Ok(own)
     }
 
+    /// Waits until what was shared is shared again; begins with it, if nobody has.
+    pub(crate) async fn restored(&self) {
+        self.state.restored.get_or_init(|| self.restore()).await;
+    }
+
     /// Shares again what was shared, and says what cannot be.
-    async fn restore(self) {
+    async fn restore(&self) {
         let message = match self.shares.restore().await {
             Ok(failed) => {
                 for (name, error) in failed {

@@ -45,6 +45,17 @@ pub(crate) fn files(count: u64) -> String {
     }
 }
 
+/// What a share is, in a few words: `report.pdf (12.3 MB)`, `album (12 files, 1.00 GB)`. The name is ready for the screen.
+pub(crate) fn share(name: &str, count: u64, bytes: u64) -> String {
+    let (files, size) = (files(count), show(bytes));
+    match count {
+        1 => format!("{name} ({size})"),
+        // Several files at the top have no other name.
+        _ if name == files => format!("{name} ({size})"),
+        _ => format!("{name} ({files}, {size})"),
+    }
+}
+
 /// Reads a rate in bytes per second: `500k`, `10M`, `1.5MB/s`, `2MiB`.
 ///
 /// # Errors
@@ -96,6 +107,13 @@ mod tests {
         assert_eq!(shown, wanted);
         assert_eq!(short(u64::MAX), "18.4 EB");
         assert_eq!(rate(512), "512 B/s");
+    }
+
+    #[test]
+    fn a_share_in_a_few_words() {
+        assert_eq!(share("a.pdf", 1, 5), "a.pdf (5 bytes)");
+        assert_eq!(share("album", 12, 5000), "album (12 files, 5.00 kB)");
+        assert_eq!(share("2 files", 2, 5000), "2 files (5.00 kB)");
     }
 
     #[test]

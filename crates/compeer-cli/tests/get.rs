@@ -16,7 +16,7 @@ fn a_folder_lands_here_and_the_result_says_so() {
     let to = bob.empty("to");
     let ended = bob.run_in(&to, &["get", &ticket]).code(0);
     assert!(ended.out.starts_with("album: 100 kB, ") && ended.out.contains("1 source"), "{}", ended.out);
-    assert!(ended.err.contains("album, 3 files, 100 kB, from alice"), "{}", ended.err);
+    assert!(ended.err.contains("album (3 files, 100 kB), from alice"), "{}", ended.err);
     assert!(!ended.err.contains('\r'), "no progress where there is no terminal");
     assert_eq!(files(&to), ["album"]);
     assert_eq!(files(&to.join("album")), ["deep", "empty", "one.jpg"]);
@@ -163,7 +163,7 @@ fn two_commands_of_one_home_fetch_at_once_and_the_first_waits_for_the_second() {
         })
     };
     let mut first = start("one");
-    first.complains("slow, 3.00 MB, from alice");
+    first.complains("slow (3.00 MB), from alice");
     let mut second = start("two");
     second.complains("through another command's peer");
     first.succeeds();

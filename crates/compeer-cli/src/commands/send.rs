@@ -191,7 +191,7 @@ pub(crate) fn notes(context: &Context, offered: &Offered, qr: bool) {
     }
     console.note(&match (offered.code.is_some(), offered.asked.is_empty()) {
         (_, false) => "or by the ticket, which is good for nobody else:".to_string(),
-        (true, _) => format!("{what}: type on the other machine (the second line works beyond this network)"),
+        (true, _) => format!("{what}: on the other machine, type (the second from anywhere)"),
         (false, _) => format!("{what}: fetched by `compeer get` with this ticket"),
     });
     if offered.local {

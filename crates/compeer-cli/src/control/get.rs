@@ -100,12 +100,7 @@ pub(crate) struct Found {
 impl Found {
     /// One line: what it is and who has it.
     pub(crate) fn summary(&self) -> String {
-        let name = text::escape(&self.name);
-        let size = size::show(self.bytes);
-        let what = match self.files {
-            1 => format!("{name}, {size}"),
-            files => format!("{name}, {}, {size}", size::files(files)),
-        };
+        let what = size::share(&text::escape(&self.name), self.files, self.bytes);
         match self.peers.as_slice() {
             [] => what,
             peers => format!("{what}, from {}", peers.join(", ")),

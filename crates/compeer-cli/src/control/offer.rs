@@ -91,11 +91,7 @@ pub(crate) struct Asked {
 impl Offered {
     /// One line: what it is.
     pub(crate) fn summary(&self) -> String {
-        let name = text::escape(&self.name);
-        match self.files {
-            1 => format!("{name} ({})", size::show(self.bytes)),
-            files => format!("{name} ({}, {})", size::files(files), size::show(self.bytes)),
-        }
+        size::share(&text::escape(&self.name), self.files, self.bytes)
     }
 }
 

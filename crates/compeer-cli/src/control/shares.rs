@@ -1,7 +1,7 @@
 //! `share` alone and `share --stop`: what this node offers, and the end of it.
 //!
-//! Everything that is offered is listed, be it kept or the business of a `send` that runs now; only what is named is
-//! stopped, by its number or by its whole name.
+//! What is kept is offered by a running `up` only, but listed and stopped without one too. Everything is listed, be it
+//! kept or the business of a `send` that runs now; only what is named is stopped, by its number or by its whole name.
 
 use crate::console::Report;
 use crate::exit::{CommandError, Outcome};
@@ -73,6 +73,7 @@ impl Report for Stopped {
 }
 
 pub(super) async fn answer(node: Node, _: ListShares) -> Outcome<Vec<Row>> {
+    node.restored().await;
     let row = |share: compeer_share::ShareInfo| Row {
         event: "share".into(),
         id: share.id,
@@ -93,6 +94,7 @@ pub(super) async fn answer(node: Node, _: ListShares) -> Outcome<Vec<Row>> {
 }
 
 pub(super) async fn stop(node: Node, stop: Stop) -> Outcome<Vec<Stopped>> {
+    node.restored().await;
     let all = node.shares.shares();
     let by_number = all.iter().find(|share| stop.what.parse() == Ok(share.id));
     let chosen: Vec<_> = match by_number {

@@ -83,7 +83,7 @@ impl Report for NodeEvent {
             }
             NodeEvent::KeyRunsTwice { name, .. } => format!("* {name}'s key is in use on two machines at once"),
             NodeEvent::FilesOffered { name, share, files, bytes, accepted, .. } => {
-                let what = format!("{} ({}, {})", text::escape(share), size::files(*files), size::show(*bytes));
+                let what = size::share(&text::escape(share), *files, *bytes);
                 match accepted {
                     true => format!("* {name} sends {what}; it is being fetched"),
                     false => format!("* {name} would like to send {what}; to take it, type:  compeer get {name}"),

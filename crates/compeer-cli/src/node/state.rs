@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// What happens from the very beginning, for the screen of `up`.
     first_reader: Mutex<Option<mpsc::Receiver<Delivery>>>,
+    /// Set when what is kept is shared again.
+    pub(crate) restored: tokio::sync::OnceCell<()>,
     /// Becomes true when somebody asks the node to stop.
     pub(crate) stop: watch::Sender<bool>,
     names: Mutex<Names>,
@@ -72,6 +74,7 @@ impl State {
             name,
             home: home.dir().to_path_buf(),
             since: Instant::now(),
+            restored: tokio::sync::OnceCell::new(),
             stop: watch::Sender::new(false),
             names: Mutex::new(names),
             connected: Mutex::default(),

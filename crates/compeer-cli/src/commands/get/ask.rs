@@ -51,7 +51,7 @@ fn question(found: &Found) -> String {
 }
 
 async fn taken(console: &Console, found: &Found) -> Outcome<Answered> {
-    let question = format!("{} Overwrite, give the new a free name, or quit? [o/r/Q]", names(found));
+    let question = format!("{} Overwrite, rename the new, quit? [o/r/Q]", names(found));
     let answer = input::answer(console, &question).await.unwrap_or_default();
     Ok(match answer.to_lowercase().as_str() {
         "o" | "overwrite" => Answered::Go(Taken::Overwrite),
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn questions_say_what_matters() {
         let shown = question(&found(&[], 0));
-        assert_eq!(shown, "al\\u{1b}bum, 12 files, 5.00 MB, from alice (4.00 MB to fetch), to /tmp/x.");
+        assert_eq!(shown, "al\\u{1b}bum (12 files, 5.00 MB), from alice (4.00 MB to fetch), to /tmp/x.");
         assert_eq!(names(&found(&["a"], 1)), "a is there already and differs.");
         assert_eq!(names(&found(&["a", "b\n"], 7)), "a, b\\n and 5 more are there already and differ.");
     }
