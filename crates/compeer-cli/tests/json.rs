@@ -122,6 +122,7 @@ fn files(checked: &mut Checked) {
     std::fs::write(&small, "something else again").unwrap();
     checked.run(&bob, &["get", offered["ticket"].as_str().unwrap(), "-o", to]);
     checked.page.check("send", &send.sees("\"changed\""));
+    checked.page.check("send", &send.sees("\"renewed\""));
     drop(send);
 
     checked.run(&bob, &["pair", "alice", "--accept", to]);

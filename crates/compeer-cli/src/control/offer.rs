@@ -118,6 +118,8 @@ pub(crate) enum OfferEvent {
     CodeExpired {},
     /// A file is no longer what was offered; raw.
     Changed { path: String },
+    /// It was hashed anew: whoever wants it as it is now needs this ticket; the code is over.
+    Renewed { ticket: String },
 }
 
 impl Report for OfferEvent {
@@ -134,6 +136,9 @@ impl Report for OfferEvent {
             }
             OfferEvent::WrongCode { name, .. } => format!("* {name} tried a wrong code"),
             OfferEvent::CodeExpired {} => "* the code is an hour old and dead now".to_string(),
+            OfferEvent::Renewed { ticket } => {
+                format!("* it was hashed anew, and the code is over; as it is now:\ncompeer get {ticket}")
+            }
             OfferEvent::Changed { path } => {
                 format!("* {} was changed and is no longer what was offered", text::escape(path))
             }
@@ -200,6 +205,10 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
             },
         };
         if let Some(event) = told {
+            if matches!(event, OfferEvent::Renewed { .. }) {
+                // It leads to what is no more.
+                code = None;
+            }
             reply(&request, EVENT, &event).await?;
         }
     }
@@ -350,6 +359,7 @@ impl Receivers {
                 Some(OfferEvent::ReceiverLeft { peer, name, bytes })
             }
             ShareEvent::Changed { path } => Some(OfferEvent::Changed { path }),
+            ShareEvent::Renewed { ticket } => Some(OfferEvent::Renewed { ticket }),
             _ => None,
         }
     }
