@@ -99,15 +99,17 @@ impl Disk {
     }
 
     fn sync(&self, touched: &BTreeSet<usize>) -> io::Result<()> {
-        // The first time with all directories on the way to the files, and what the transfer is about.
-        if !self.synced.load(Ordering::Acquire) || touched.len() > SYNC_ONE_BY_ONE {
+        if touched.len() > SYNC_ONE_BY_ONE {
             self.staging.sync_all()?;
-            self.directory.sync()?;
-            self.synced.store(true, Ordering::Release);
         } else {
             for file in touched {
-                self.staging.file(&self.manifest.entries()[*file].path)?.sync_data()?;
+                // With its name, which the first time is new. A file that is gone all the same is noticed when one goes on.
+                self.staging.file(&self.manifest.entries()[*file].path)?.sync_all()?;
             }
+        }
+        if !self.synced.load(Ordering::Acquire) {
+            self.directory.sync()?;
+            self.synced.store(true, Ordering::Release);
         }
         self.pack.sync_data()
     }
@@ -119,6 +121,9 @@ impl Disk {
         // What is noted from here on is not covered: the journal is marked as it is now.
         let mark = lock(&self.journal).mark();
         let touched = std::mem::take(&mut *lock(&self.touched));
+        if touched.is_empty() {
+            return Ok(());
+        }
         if let Err(error) = self.sync(&touched) {
             lock(&self.touched).extend(touched);
             return Err(error);
