@@ -20,6 +20,15 @@ work=$(mktemp -d)
 ns=share-$$
 declare -A anchor=() address=() pid_of=()
 
+kill_9() {
+    local name
+    for name in "$@"; do
+        kill -9 "${pid_of[$name]}" 2>/dev/null || true
+        wait "${pid_of[$name]}" 2>/dev/null || true
+        unset "pid_of[$name]"
+    done
+}
+end_all() { [ ${#pid_of[@]} = 0 ] || kill_9 "${!pid_of[@]}"; }
 cleanup() {
     end_all
     for pid in "${anchor[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
@@ -126,15 +135,6 @@ ended() {
     [[ $code == $1 ]] || die "$2 ended with $code, not $1"
 }
 gone() { ! kill -0 "${pid_of[$1]}" 2>/dev/null; }
-kill_9() {
-    local name
-    for name in "$@"; do
-        kill -9 "${pid_of[$name]}" 2>/dev/null || true
-        wait "${pid_of[$name]}" 2>/dev/null || true
-        unset "pid_of[$name]"
-    done
-}
-end_all() { [ ${#pid_of[@]} = 0 ] || kill_9 "${!pid_of[@]}"; }
 # Runs a command to its end and wants exit code $1 of it: events in $2.out, as `begin`.
 run() {
     begin "${@:2}"

@@ -36,7 +36,7 @@ before=$wire
 run 1 large b get "${ticket_of[large]}" -o "$target/"
 received b
 too_large=$(member large message)
-[[ $too_large == *MB* || $too_large == *bytes* ]] || die "it does not say how much is missing: $too_large"
+[[ $too_large == *"100 MB"* ]] || die "it does not say how much is missing: $too_large"
 [ $((wire - before)) -lt 500000 ] || die "$((wire - before)) bytes were fetched before it was refused"
 refused_after=$((wire - before))
 ! has large '"event":"progress"' || die "it began"
