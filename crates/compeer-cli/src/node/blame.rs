@@ -4,6 +4,7 @@
 //! answered, 1 for all that the other side decided.
 
 use crate::exit::CommandError;
+use crate::size;
 use compeer::{Addr, ConnectError, RequestError, text};
 use compeer_share::{FetchError, OfferError};
 
@@ -90,6 +91,11 @@ pub(crate) fn fetch(error: &FetchError) -> CommandError {
         FetchError::Nobody(_) => CommandError::unreachable(message)
             .hint("is the sender still running, and on a network you can reach?"),
         FetchError::NoProvider { .. } => CommandError::unreachable(message),
+        FetchError::NoRoom { needed, free } => {
+            let (needed, free) = (size::show(*needed), size::show(*free));
+            CommandError::failed(format!("not enough room: {needed} are needed and {free} are free"))
+                .hint("make room, or choose another place with -o DIR")
+        }
         FetchError::Manifest { .. } | FetchError::Lies => CommandError::verification(message),
         FetchError::Pattern(_) | FetchError::NothingSelected(_) | FetchError::NotOne(_) => {
             CommandError::usage(message)
