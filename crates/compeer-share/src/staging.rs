@@ -7,7 +7,7 @@
 //! the complete one.
 //!
 //! Paths of a manifest are never handed to the system. Each component is opened beneath the directory
-//! before it and never through a symlink ([`Dirs`](dirs)), so that a directory which somebody exchanges for a
+//! before it and never through a symlink (`staging/dirs.rs`), so that a directory which somebody exchanges for a
 //! symlink while we write leads nowhere. Nothing is renamed over what came about meanwhile, unless that was asked for.
 //!
 //! What is at the target already is compared by [`Survey`], what becomes of it decided by [`Survey::decide`], and done

@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compeer_share::{Access, Entry, FetchError, FetchEvent, Manifest, Offer, ShareTicket};
 use people::{Person, SOON, noise, ticket};
 use provider::Deed::{self, Die, Honest, Lie, Mute};
-use provider::{Provider, ticket_for};
+use provider::{Gate, Provider, ticket_for};
+
+/// A seed whose fetch of the file below begins in its first half.
+const ORIGIN: u8 = 2;
 
 /// Groups of the file below.
 const GROUPS: u64 = 2000;
@@ -35,8 +38,9 @@ fn always(deed: Deed) -> Deeds {
 async fn four(deeds: [Deeds; 4]) -> (Vec<Provider>, ShareTicket, Vec<u8>) {
     let (manifest, data) = file();
     let mut providers = Vec::new();
-    for deed in deeds {
-        providers.push(Provider::new(&manifest, &data, deed).await);
+    let gate = Gate::of(deeds.len());
+    for (who, deed) in deeds.into_iter().enumerate() {
+        providers.push(Provider::new(&manifest, &data, deed, (who, gate.clone())).await);
     }
     let ticket = ticket_for(&manifest, providers.iter().map(|provider| provider.peer.addr()));
     (providers, ticket, data)
@@ -56,9 +60,9 @@ async fn all_four_give_their_part() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_liars_of_four_are_named_and_nothing_of_theirs_is_written() {
-    // One from the first group on, one after it has given three segments.
+    // One from the first group on, one after it has given a segment: it has been asked for two by then.
     let given = AtomicU64::new(0);
-    let late = move |_| if given.fetch_add(1, Ordering::Relaxed) < 3 { Honest } else { Lie };
+    let late = move |_| if given.fetch_add(1, Ordering::Relaxed) < 1 { Honest } else { Lie };
     let (providers, ticket, data) = four([always(Lie), Box::new(late), always(Honest), always(Honest)]).await;
     let bob = Person::new().await;
     let (outcome, events) = bob.watch(&ticket).await;
@@ -84,13 +88,14 @@ async fn one_that_falls_silent_holds_nothing_up() {
 async fn one_that_lies_near_the_end_is_caught_when_it_alone_has_the_rest() {
     let late = |group| if group >= GROUPS - 64 { Lie } else { Honest };
     let (providers, ticket, data) = four([Box::new(late), always(Die), always(Die), always(Die)]).await;
-    let bob = Person::new().await;
+    // His key says where he begins: not near the end.
+    let bob = Person::seeded(ORIGIN).await;
     let (outcome, events) = bob.watch(&ticket).await;
     assert!(matches!(outcome, Err(FetchError::Lies)), "{outcome:?}");
     assert!(events.contains(&FetchEvent::Liar { peer: providers[0].peer.id() }));
     // What was right is kept: the rest comes from one that is honest, and it is not much.
     let (manifest, _) = file();
-    let honest = Provider::new(&manifest, &data, |_| Honest).await;
+    let honest = Provider::new(&manifest, &data, |_| Honest, (0, Gate::of(1))).await;
     let fetched = bob.get(&ticket_for(&manifest, [honest.peer.addr()])).await.unwrap();
     assert!(bob.read("a") == data);
     assert!(fetched.received < 30 << 20, "{}", fetched.received);
@@ -166,7 +171,7 @@ async fn what_has_no_room_is_refused_and_leaves_nothing_behind() {
     let (manifest, data) = file();
     let entry = Entry { size: 1 << 60, ..manifest.entries()[0].clone() };
     let manifest = Manifest::new(vec![entry]).unwrap();
-    let provider = Provider::new(&manifest, &data, |_| Honest).await;
+    let provider = Provider::new(&manifest, &data, |_| Honest, (0, Gate::of(1))).await;
     let bob = Person::new().await;
     let outcome = bob.get(&ticket_for(&manifest, [provider.peer.addr()])).await;
     assert!(matches!(outcome, Err(FetchError::NoRoom { .. })), "{outcome:?}");

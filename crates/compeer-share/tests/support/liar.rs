@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use compeer_share::tree::{self, GROUP, NODE};
 use compeer_share::wire::{self, Ask, Frames, Tell};
 use compeer_share::{Manifest, ShareTicket};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 
 /// What it does with a segment that begins at this group: sends it as it is, spoils a byte, ends the stream, or withholds
 /// the last byte for ever.
@@ -20,6 +22,24 @@ pub(crate) enum Deed {
     Lie,
     Die,
     Mute,
+}
+
+/// Opens when every one of so many providers was asked for something: until then all hold back their first segment, so that
+/// none can bring everything before the others are asked.
+pub(crate) struct Gate {
+    all: usize,
+    asked: watch::Sender<BTreeSet<usize>>,
+}
+
+impl Gate {
+    pub(crate) fn of(all: usize) -> Arc<Gate> {
+        Arc::new(Gate { all, asked: watch::Sender::new(BTreeSet::new()) })
+    }
+
+    async fn pass(&self, who: usize) {
+        self.asked.send_if_modified(|asked| asked.insert(who));
+        let _ = self.asked.subscribe().wait_for(|asked| asked.len() >= self.all).await;
+    }
 }
 
 /// See the module.
@@ -42,6 +62,7 @@ impl Provider {
         manifest: &Manifest,
         data: &[u8],
         deed: impl Fn(u64) -> Deed + Send + Sync + 'static,
+        (who, gate): (usize, Arc<Gate>),
     ) -> Provider {
         let of = tree::groups(data.len() as u64);
         let mut nodes = vec![0; (tree::nodes(of) * NODE) as usize];
@@ -61,9 +82,10 @@ impl Provider {
         let peer = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
         let handler = move |stream: Stream| {
             let (content, deed, count) = (content.clone(), deed.clone(), count.clone());
+            let gate = gate.clone();
             async move {
                 // The fetcher goes when it has what it wants.
-                let _ = serve(stream, &content, &*deed, &count).await;
+                let _ = serve(stream, &content, &*deed, &count, (who, &gate)).await;
             }
         };
         peer.handle_stream(wire::STREAM, handler).unwrap();
@@ -76,6 +98,7 @@ async fn serve(
     content: &Content,
     deed: &(dyn Fn(u64) -> Deed + Send + Sync),
     count: &AtomicU64,
+    (who, gate): (usize, &Gate),
 ) -> std::io::Result<()> {
     let mut frames = Frames::default();
     while let Some(ask) = frames.next::<Ask>(&mut stream).await? {
@@ -92,6 +115,7 @@ async fn serve(
                 stream.write_all(&content.manifest).await?;
             }
             Ask::Want { start, count: wanted } => {
+                gate.pass(who).await;
                 for segment in content.layout.segments(start..start + u64::from(wanted)) {
                     let deed = deed(segment.line.start);
                     if deed == Deed::Die {
