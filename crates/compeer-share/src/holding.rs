@@ -310,9 +310,10 @@ impl Holdings {
             };
             std::hint::black_box(claim.holds(secret, access))
         };
-        // Those that are complete first.
+        // Those that are complete first; then those that the proof is for, whose sharer waits to hear of it: a
+        // public one admits everybody.
         let mut fitting: Vec<_> = same.into_iter().filter(holds).flatten().collect();
-        fitting.sort_by_key(|holding| holding.have.borrow().is_some());
+        fitting.sort_by_key(|holding| (holding.have.borrow().is_some(), holding.access == Access::Public));
         fitting.into_iter().next()
     }
 
