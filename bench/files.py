@@ -231,6 +231,8 @@ class Row:
             with open(path, "wb") as file:
                 for at in range(0, self.size, MIB):
                     file.write(os.urandom(min(MIB, self.size - at)))
+        for n in range(4 if self.files > 1 else 0):  # past inodes that an earlier run freed, see `run`
+            shutil.copytree(self.source, self.top / f"before-{n}")
         sync(self.top)
 
     def run(self, program, log):
