@@ -136,6 +136,12 @@ fn files(checked: &mut Checked) {
     checked.run(&carol, &["get", &format!("{number}-lamp-tiger"), "--from", from]);
     checked.end("send", send);
 
+    let big = alice.sparse("big", 80 << 20);
+    let mut send = alice.start(&["--json", "send", big.to_str().unwrap()]);
+    assert_eq!(checked.page.check("send", &send.sees("\"offered\""))["hashed"], false);
+    checked.page.check("send", &send.sees("\"event\":\"hashed\""));
+    drop(send);
+
     alice.run(&["share", "--public", slow]).code(0);
     checked.run(&bob, &["find", "slow"]);
     bob_up.signal("INT");

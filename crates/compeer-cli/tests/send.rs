@@ -136,6 +136,47 @@ fn the_code_is_found_near_and_is_for_one() {
     assert!(same(&file, &to.join("report.pdf")));
 }
 
+#[test]
+fn a_big_file_is_offered_before_it_is_hashed() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let big = alice.sparse("disk.img", 300 << 20);
+    let mut send = alice.start(&["--json", "send", big.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let offered: serde_json::Value = serde_json::from_str(&send.sees("\"offered\"")).unwrap();
+    assert_eq!(offered["hashed"], false);
+    // In this order.
+    let hashed: serde_json::Value = serde_json::from_str(&send.sees("\"event\":\"hashed\"")).unwrap();
+    assert_ne!(hashed["content"], offered["content"]);
+    let ticket = offered["ticket"].as_str().unwrap();
+    let listed = bob.run(&["--json", "get", ticket, "--list"]).code(0);
+    assert!(listed.out.contains(hashed["content"].as_str().unwrap()), "{}", listed.out);
+    send.signal("INT");
+    assert_eq!(send.end().0, Some(130));
+    // It is known from now on.
+    let mut send = alice.start(&["--json", "send", big.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let offered: serde_json::Value = serde_json::from_str(&send.sees("\"offered\"")).unwrap();
+    assert_eq!((&offered["hashed"], &offered["content"]), (&true.into(), &hashed["content"]));
+}
+
+#[test]
+fn what_is_fetched_while_it_is_hashed_is_whole_and_a_stream_waits() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let big = alice.sparse("disk.img", 80 << 20);
+    let (mut send, ticket) = alice.send(&["--many", big.to_str().unwrap()]);
+    let to = bob.empty("to");
+    bob.run_in(&to, &["get", &ticket]).code(0);
+    send.complains("* bob has it");
+    assert!(same(&big, &to.join("disk.img")));
+    // It is there already: that shows when it is hashed.
+    let ended = bob.run_in(&to, &["get", &ticket]).code(0);
+    assert!(ended.err.contains("there already") || ended.out.contains("there already"), "{ended:?}");
+    let carol = Home::new("carol");
+    let mut stream = carol.command(&["get", &ticket, "-o", "-"]);
+    let output = stream.output().unwrap();
+    assert!(output.status.success() && output.stdout.len() == 80 << 20);
+    send.signal("INT");
+    assert_eq!(send.end().0, Some(0));
+}
+
 /// Another code with the same number.
 fn wrong(line: &str) -> String {
     let code = line.rsplit(' ').next().unwrap();

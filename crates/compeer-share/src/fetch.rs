@@ -4,8 +4,10 @@
 //! proves that we hold the ticket and brings the manifest; the [`Look`] tells what there is, what of it is chosen and
 //! what stands in the way at the target; then [`Look::fetch`] begins. From then on tasks of their own fetch from all
 //! providers at once (`fetch/sources.rs`, `fetch/lane.rs`), as the plan says; the [`Fetch`] tells how it goes. Dropping it
-//! stops it; what has arrived stays, and the same fetch begun again goes on there.
+//! stops it; what has arrived stays, and the same fetch begun again goes on there. What is not hashed yet at its sender
+//! is fetched in two parts, the draft and then what it has become (`fetch/draft.rs`).
 
+mod draft;
 mod error;
 mod job;
 mod lane;
@@ -16,8 +18,8 @@ mod sink;
 mod sources;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use compeer::{PeerId, ShareTicket};
@@ -83,6 +85,9 @@ pub struct Snapshot {
     pub window: u64,
     /// Providers that are connected.
     pub sources: usize,
+    /// While all is here and only waits for the sender to hash it: bytes of the whole share that are hashed, and all.
+    #[serde(default)]
+    pub hashed: Option<(u64, u64)>,
 }
 
 /// What a fetch gave.
@@ -105,7 +110,8 @@ pub struct Fetched {
 /// A fetch under way. Dropped, it stops.
 pub struct Fetch {
     id: Option<String>,
-    job: Arc<Job>,
+    /// What runs now; `None`: nothing is to run any more.
+    current: Arc<Mutex<Option<Arc<Job>>>>,
     outcome: watch::Receiver<Option<Result<Fetched, FetchError>>>,
     events: mpsc::Receiver<FetchEvent>,
     total: u64,
@@ -119,12 +125,15 @@ impl Fetch {
 
     /// How far it is.
     pub fn snapshot(&self) -> Snapshot {
+        let Some(job) = job::lock(&self.current).clone() else { return Snapshot::default() };
+        let waits = job.manifest.is_draft() && job.is_over();
         Snapshot {
-            done: self.job.done.load(Ordering::Relaxed),
+            done: job.done.load(Ordering::Relaxed),
             total: self.total,
-            received: self.job.received.load(Ordering::Relaxed),
-            window: self.job.window(),
-            sources: self.job.connected.load(Ordering::Relaxed),
+            received: job.received.load(Ordering::Relaxed),
+            window: job.window(),
+            sources: job.connected.load(Ordering::Relaxed),
+            hashed: waits.then(|| (job.hashed.load(Ordering::Relaxed), job.manifest.total())),
         }
     }
 
@@ -151,7 +160,9 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.job.fail(FetchError::Unread);
+        if let Some(job) = job::lock(&self.current).take() {
+            job.fail(FetchError::Unread);
+        }
     }
 }
 
@@ -163,14 +174,14 @@ struct Run {
     equal: usize,
     total: u64,
     selected: Vec<usize>,
+    began: Instant,
 }
 
 impl Run {
     async fn through(mut self, ticket: ShareTicket, opened: Vec<Opened>) -> Result<Fetched, FetchError> {
-        let began = Instant::now();
         let fetched = sources::run(&self.job, &ticket, opened).await;
         let finished = match fetched {
-            Ok(lanes) => self.finish(lanes, began).await,
+            Ok(lanes) => self.finish(lanes).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &finished {
@@ -187,7 +198,7 @@ impl Run {
     }
 
     /// Everything has arrived: put it where it belongs, then thank the providers.
-    async fn finish(&mut self, lanes: Vec<Lane>, began: Instant) -> Result<Fetched, FetchError> {
+    async fn finish(&mut self, lanes: Vec<Lane>) -> Result<Fetched, FetchError> {
         let job = self.job.clone();
         let placed = match self.place.take() {
             None => Vec::new(),
@@ -216,7 +227,7 @@ impl Run {
             bytes: self.total,
             received: self.job.received.load(Ordering::Relaxed),
             equal: self.equal,
-            took: began.elapsed(),
+            took: self.began.elapsed(),
             sources: self.job.gave(),
         })
     }

@@ -5,19 +5,20 @@
 //! and inode are taken from the open file before and after. What was hashed before and is unchanged comes
 //! from the [`Known`] that is asked first.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::layout::Layout;
 use crate::tree::{self, GROUP, NODE, Piece};
 
 /// Groups that one thread hashes at a time: 64 MiB.
-const PIECE: u64 = 4096;
+pub(crate) const PIECE: u64 = 4096;
 
 /// Bytes read at a time. Measured (DESIGN §4.11): buffers beyond the L2 cache lose a third.
 const READ: usize = 128 * 1024;
@@ -43,14 +44,19 @@ impl Stamp {
     /// # Errors
     /// It cannot be asked.
     pub fn of(file: &File) -> io::Result<Stamp> {
-        let meta = file.metadata()?;
-        Ok(Stamp {
+        file.metadata().map(|meta| Stamp::from(&meta))
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(meta: &Metadata) -> Self {
+        Stamp {
             dev: meta.dev(),
             ino: meta.ino(),
             size: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
-        })
+        }
     }
 }
 
@@ -72,6 +78,21 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Set it, and hashing ends with an error soon.
     pub stop: AtomicBool,
+    /// While it is set, hashing stands still: for a program that wants the disk for something else.
+    pub pause: AtomicBool,
+}
+
+/// How often one that stands still looks whether it may go on.
+const PAUSED: Duration = Duration::from_millis(10);
+
+impl Progress {
+    /// Waits while hashing is to stand still; whether it is to go on.
+    fn goes_on(&self) -> bool {
+        while self.pause.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSED);
+        }
+        !self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// Roots and outboards from earlier.
@@ -229,7 +250,7 @@ impl Work<'_> {
         let mut buffer = vec![0; READ];
         loop {
             let Some(index) = small.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
-            if self.progress.stop.load(Ordering::Relaxed) {
+            if !self.progress.goes_on() {
                 return;
             }
             match self.small(*index, known, &mut buffer) {
@@ -324,7 +345,7 @@ impl Work<'_> {
         let mut group = piece.groups.start;
         let per_read = buffer.len() as u64 / GROUP;
         while group < piece.groups.end {
-            if self.progress.stop.load(Ordering::Relaxed) {
+            if !self.progress.goes_on() {
                 return Err(Trouble::Stopped);
             }
             let groups: Range<u64> = group..(group + per_read).min(piece.groups.end);
@@ -339,11 +360,7 @@ impl Work<'_> {
             self.progress.done.fetch_add(bytes.end - bytes.start, Ordering::Relaxed);
             group = groups.end;
         }
-        let mut nodes = vec![0; (tree::nodes(count) * NODE) as usize];
-        let hash = tree::build(&leaves, count, 1, count == of, &mut |place, node| {
-            let at = (place * NODE) as usize;
-            nodes[at..at + NODE as usize].copy_from_slice(node);
-        });
+        let (hash, nodes) = tree::piece(&leaves, count == of);
         let at = self.layout.outboard(index) + piece.place * NODE;
         self.pack.write_all_at(&nodes, at).map_err(Trouble::Pack)?;
         Ok(hash)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use crate::ContentId;
-use crate::hash::Stamp;
+use crate::hash::{Progress, Stamp};
 use crate::layout::Layout;
 use crate::limits;
 use crate::manifest::Manifest;
@@ -61,6 +61,16 @@ pub enum ShareEvent {
         /// Bytes it got from here, on the stream that ended.
         bytes: u64,
     },
+    /// All files of a share that could be fetched before that are hashed: this is its content, with the same secret.
+    Hashed {
+        /// What others can fetch now.
+        content: ContentId,
+    },
+    /// The files of such a share cannot be hashed: nobody can fetch it.
+    NotHashed {
+        /// Why.
+        why: String,
+    },
     /// A file is not what it was when it was shared; it is no longer given away.
     Changed {
         /// Which, as in the manifest.
@@ -83,8 +93,8 @@ pub(crate) const EVENTS: usize = 256;
 
 /// Where the files are.
 pub(crate) enum Files {
-    /// In place, each with its state when it was hashed, in the order of the manifest.
-    InPlace(Vec<(PathBuf, Stamp)>),
+    /// In place, each with its state when it was hashed if it is, in the order of the manifest.
+    InPlace(Vec<(PathBuf, Option<Stamp>)>),
     /// On their way; by their names in the manifest.
     Staged(Arc<Staging>),
 }
@@ -106,6 +116,22 @@ pub(crate) struct Holding {
     pub(crate) stopped: watch::Sender<bool>,
     /// A file is known to have changed.
     pub(crate) stale: AtomicBool,
+    /// What becomes of it, if the manifest is a draft.
+    pub(crate) draft: Option<Draft>,
+}
+
+/// A share whose files are still being hashed. Nobody else has it, and segments of it have no proof.
+pub(crate) struct Draft {
+    pub(crate) progress: Arc<Progress>,
+    /// The content, or why there will be none: which file is to blame.
+    pub(crate) outcome: watch::Sender<Option<Result<ContentId, (Why, u64)>>>,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Nobody can fetch it any more.
+        self.progress.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A file that is being served.
@@ -150,6 +176,7 @@ impl Holding {
             events,
             stopped: watch::Sender::new(false),
             stale: AtomicBool::new(false),
+            draft: None,
         }
     }
 
@@ -177,7 +204,7 @@ impl Holding {
                     io::ErrorKind::NotFound => Why::Changed,
                     _ => Why::Unreadable,
                 })?;
-                let open = Open { file, stamp: Some(*stamp) };
+                let open = Open { file, stamp: *stamp };
                 open.unchanged().then_some(open).ok_or(Why::Changed)
             }
             Files::Staged(staging) => {
@@ -191,10 +218,10 @@ impl Holding {
 
     /// The files have been put in their places: those that can still be read are served from there.
     pub(crate) fn placed(&self, placement: &Placement) {
-        let mut files = vec![(PathBuf::new(), Stamp::default()); self.manifest.entries().len()];
+        let mut files = vec![(PathBuf::new(), Some(Stamp::default())); self.manifest.entries().len()];
         for (file, path) in placement.places() {
             let stamp = File::open(&path).and_then(|open| Stamp::of(&open)).unwrap_or_default();
-            files[file] = (path, stamp);
+            files[file] = (path, Some(stamp));
         }
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = Files::InPlace(files);
         // Of a file that was here before, the pack has no proofs: it is not among what we have.
@@ -267,6 +294,9 @@ impl Holdings {
             }
         }
         holding.stopped.send_replace(true);
+        if let Some(draft) = &holding.draft {
+            draft.progress.stop.store(true, Ordering::Relaxed);
+        }
         let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         fetched.retain(|other| !Arc::ptr_eq(other, holding));
     }
@@ -282,9 +312,14 @@ impl Holdings {
         })
     }
 
-    /// All of them, in short.
+    /// All of them that others may have too, in short.
     pub(crate) fn held(&self) -> Vec<Held> {
-        self.lock().values().flatten().map(|holding| holding.held()).collect()
+        let all = self.lock();
+        all.values()
+            .flatten()
+            .filter(|holding| holding.draft.is_none())
+            .map(|holding| holding.held())
+            .collect()
     }
 
     /// A holding that this peer may have. Whether there is none or it is not for this peer cannot be told from

@@ -76,6 +76,24 @@ pub const MAX_PACKS: u64 = 1 << 30;
 
 /// How often a fetch in which nothing moves looks whether anything still can.
 pub const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+// files that are sent before they are hashed
+
+/// Bytes not hashed before from which on it is worth to send before they are. Unit: bytes. A core hashes 64 MiB in a
+/// tenth of a second or less, which nobody notices before he reads a code.
+pub const WORTH_A_DRAFT: u64 = 64 * 1024 * 1024;
+
+/// How long a provider may keep back that it is still hashing: by then a fetcher is told how far that is.
+pub const SAY_HASHING: Duration = Duration::from_secs(5);
+
+/// Answers in a row by which hashing is less than [`HASHING_LEAST`] further before it is given up. Unit: answers, so that
+/// it takes five minutes with a provider that keeps to [`SAY_HASHING`]: a disk that slept, or a stalled network drive,
+/// is back by then.
+pub const HASHING_STILL: u32 = 60;
+
+/// What counts as getting on. Unit: bytes.
+pub const HASHING_LEAST: u64 = 1024 * 1024;
+
 // spoken codes
 
 /// Highest number of a code. Unit: none. Three digits are read out easily.

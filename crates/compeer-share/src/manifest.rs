@@ -13,6 +13,11 @@
 //!
 //! A version (1), the number of entries, the entries, and an extension list; numbers are varints, written in one way only. An entry: how many bytes its path shares with the path before, the rest of the path (length
 //! and bytes), size, root (32 bytes), flags (1: executable), modified (seconds, zigzag; nanoseconds).
+//!
+//! # Drafts
+//!
+//! A *draft* lists files that are not hashed yet, so that they can be fetched meanwhile: its roots are zero, and a random
+//! number in its extension list makes it another one each time. It proves nothing of what is in the files.
 
 use std::cmp::Ordering;
 
@@ -25,6 +30,8 @@ use crate::ranges::{put, take};
 
 const VERSION: u8 = 1;
 const EXECUTABLE: u8 = 1;
+/// The entry of the extension list that makes it a draft: 16 random bytes.
+const DRAFT: u32 = 1;
 
 /// One file of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +40,7 @@ pub struct Entry {
     pub path: String,
     /// Unit: bytes.
     pub size: u64,
-    /// The BLAKE3 hash of its content.
+    /// The BLAKE3 hash of its content; zero in a draft.
     pub root: [u8; 32],
     /// Whether somebody may run it.
     pub executable: bool,
@@ -99,7 +106,23 @@ impl Manifest {
     ///
     /// # Errors
     /// A path that may not be one, or that is there twice; a file that is also a folder; a bound.
-    pub fn new(mut entries: Vec<Entry>) -> Result<Self, ManifestError> {
+    pub fn new(entries: Vec<Entry>) -> Result<Self, ManifestError> {
+        Manifest::with(entries, Ext::new())
+    }
+
+    /// The draft of a manifest of these files, whose roots are not looked at. `unique` makes it another than every draft
+    /// before it.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn draft(mut entries: Vec<Entry>, unique: [u8; 16]) -> Result<Self, ManifestError> {
+        entries.iter_mut().for_each(|entry| entry.root = [0; 32]);
+        let mut ext = Ext::new();
+        ext.push(DRAFT, &unique).map_err(|_| ManifestError::TooLarge)?;
+        Manifest::with(entries, ext)
+    }
+
+    fn with(mut entries: Vec<Entry>, ext: Ext) -> Result<Self, ManifestError> {
         if entries.len() > MAX_ENTRIES {
             return Err(ManifestError::TooMany);
         }
@@ -108,7 +131,7 @@ impl Manifest {
         for at in 0..entries.len() {
             checker.admit(&entries[..at], &entries[at])?;
         }
-        let manifest = Manifest { entries, ext: Ext::new() };
+        let manifest = Manifest { entries, ext };
         match manifest.encode().len() <= MAX_MANIFEST_BYTES {
             true => Ok(manifest),
             false => Err(ManifestError::TooLarge),
@@ -118,6 +141,21 @@ impl Manifest {
     /// The files, sorted by the bytes of their paths.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Whether the files were not hashed when it was made.
+    pub fn is_draft(&self) -> bool {
+        self.ext.get(DRAFT).is_some()
+    }
+
+    /// Whether this is what has become of a draft: the same files, hashed. Their times may be others.
+    pub fn completes(&self, draft: &Manifest) -> bool {
+        let same = |(ours, theirs): (&Entry, &Entry)| {
+            (&ours.path, ours.size, ours.executable) == (&theirs.path, theirs.size, theirs.executable)
+        };
+        !self.is_draft()
+            && self.entries.len() == draft.entries.len()
+            && self.entries.iter().zip(&draft.entries).all(same)
     }
 
     /// What the share is called everywhere.
@@ -185,7 +223,9 @@ impl Manifest {
         }
         let at = rest;
         let (ext, rest) = Ext::decode_prefix(rest).map_err(|_| ManifestError::Malformed)?;
-        match rest.is_empty() && ext.encode() == at {
+        let unproven =
+            |unique: &[u8]| unique.len() == 16 && entries.iter().all(|entry| entry.root == [0; 32]);
+        match rest.is_empty() && ext.encode() == at && ext.get(DRAFT).is_none_or(unproven) {
             true => Ok(Manifest { entries, ext }),
             false => Err(ManifestError::Malformed),
         }

@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use compeer::{PeerId, Stream};
 use futures_util::FutureExt;
@@ -60,7 +61,10 @@ async fn admit(shares: Arc<Inner>, mut stream: Stream) -> io::Result<Option<Serv
     let Ok(place) = shares.places.clone().try_acquire_owned() else {
         return refuse(stream, &Tell::Busy).await;
     };
-    shares.heard(content, peer, &[record]);
+    // A draft has one source.
+    if holding.draft.is_none() {
+        shares.heard(content, peer, &[record]);
+    }
     Ok(Some(Server {
         peer,
         turn: holding.pace.as_ref().map(|pace| pace.turn(peer)),
@@ -146,6 +150,7 @@ impl Server {
                     self.answer(range).await?;
                 }
                 Ask::Finished => return Ok(true),
+                Ask::Final { wait } => self.tell_final(wait).await?,
                 Ask::Hello { .. } => return Err(wire::malformed("hello twice")),
             }
         }
@@ -162,6 +167,27 @@ impl Server {
         let records = self.shares.records(self.holding.content, self.peer);
         self.records.clone_from(&records);
         self.put_frame(&Tell::Welcome { manifest, have, records, pass_on, ext: Vec::new() }).await
+    }
+
+    /// Says what has become of a draft; after a while, when that is not known yet.
+    async fn tell_final(&mut self, wait: bool) -> io::Result<()> {
+        let holding = self.holding.clone();
+        let Some(draft) = &holding.draft else { return Err(wire::malformed("a question about a draft")) };
+        let mut outcome = draft.outcome.subscribe();
+        if wait {
+            tokio::select! {
+                biased;
+                _ = outcome.wait_for(Option::is_some) => {}
+                _ = self.stopped.wait_for(|stopped| *stopped) => {}
+                () = tokio::time::sleep(limits::SAY_HASHING) => {}
+            }
+        }
+        let told = match *outcome.borrow() {
+            None => Tell::Hashing { done: draft.progress.done.load(Ordering::Relaxed) },
+            Some(Ok(content)) => Tell::Final { content: *content.as_bytes() },
+            Some(Err((why, file))) => Tell::Never { why, file },
+        };
+        self.put_frame(&told).await
     }
 
     /// The next frame of the fetcher; tells it meanwhile of what has come to be here.
@@ -245,7 +271,10 @@ impl Server {
     async fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         let holding = self.holding.clone();
         let of = holding.layout.file_groups(segment.file);
-        let nodes = tree::proof_nodes(of, &segment.groups);
+        let nodes = match holding.draft {
+            None => tree::proof_nodes(of, &segment.groups),
+            Some(_) => Vec::new(),
+        };
         let proof: u64 = nodes.iter().map(|run| (run.end - run.start) * NODE).sum();
         let (start, count) = (segment.line.start, (segment.line.end - segment.line.start) as u32);
         let head = wire::encode(&Tell::Segment { start, count, proof: proof as u32 });

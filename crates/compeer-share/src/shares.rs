@@ -3,6 +3,7 @@
 //! [`Shares::attach`] registers the stream handler; from then on the peer serves what is offered, and fetches what
 //! a ticket names. What is kept lies in the [`Store`]. Several programs' worth of shares need several peers.
 
+mod draft;
 mod here;
 mod offering;
 
@@ -50,6 +51,10 @@ pub struct Offer {
     pub keep: bool,
     /// Bytes a second, over all who fetch it; `None`: as fast as it goes.
     pub limit: Option<u64>,
+    /// Let it be fetched before it is hashed, if so many bytes or more were not hashed earlier; `None`: hash first. It is
+    /// then told by [`ShareEvent::Hashed`] what the content is, or by [`ShareEvent::NotHashed`] that there is none.
+    /// Nothing that is kept or public is offered so. [`limits::WORTH_A_DRAFT`] is a good number.
+    pub draft_from: Option<u64>,
 }
 
 /// A share that others can fetch now.
@@ -57,8 +62,10 @@ pub struct Offer {
 pub struct ShareInfo {
     /// Its number here.
     pub id: ShareId,
-    /// The id of its content.
+    /// The id of its content; that of a draft while it is not hashed.
     pub content: ContentId,
+    /// Whether its files are hashed.
+    pub hashed: bool,
     /// What it is called.
     pub name: String,
     /// How many files it has.
@@ -131,8 +138,16 @@ struct Active {
     info: ShareInfo,
     offer: Offer,
     holding: Arc<Holding>,
+    /// What was served until it was hashed, and still is.
+    draft: Option<Arc<Holding>>,
     /// Its number in the database.
     kept: Option<u64>,
+}
+
+impl Active {
+    fn holdings(&self) -> impl Iterator<Item = &Arc<Holding>> {
+        [&self.holding].into_iter().chain(&self.draft)
+    }
 }
 
 /// What all parts share.
@@ -211,16 +226,20 @@ impl Shares {
         }
     }
 
-    /// Shares files and folders: lists and hashes them, then serves them. Nothing is copied.
+    /// Shares files and folders: lists and hashes them, then serves them; with [`Offer::draft_from`], serves them and
+    /// hashes them meanwhile. Nothing is copied.
     ///
     /// # Errors
     /// See [`OfferError`].
     pub async fn offer(&self, offer: Offer, progress: Arc<Progress>) -> Result<ShareInfo, OfferError> {
         let shares = self.clone();
         // Hashing stops when nobody waits for it any more.
-        let _stop = StopOnDrop(progress.clone());
+        let mut stop = StopOnDrop(Some(progress.clone()));
         let work = tokio::task::spawn_blocking(move || shares.offer_now(offer, Before::Nothing, &progress));
-        work.await.map_err(|panic| OfferError::Panicked(panic.to_string()))?
+        let offered = work.await.map_err(|panic| OfferError::Panicked(panic.to_string()))?;
+        // A draft is hashed on.
+        stop.0 = None;
+        offered
     }
 
     /// Offers again what was kept; what cannot be offered is given with the reason.
@@ -247,9 +266,10 @@ impl Shares {
                     access,
                     keep: true,
                     limit: kept.limit,
+                    draft_from: None,
                 };
                 let name = kept.name.clone();
-                if let Err(error) = shares.offer_now(offer, Before::Kept(kept), &Progress::default()) {
+                if let Err(error) = shares.offer_now(offer, Before::Kept(kept), &Arc::default()) {
                     failed.push((name, error));
                 }
             }
@@ -274,7 +294,7 @@ impl Shares {
     /// It is kept, and the home cannot be written.
     pub fn stop(&self, id: ShareId) -> Result<bool, StoreError> {
         let Some(active) = self.active().remove(&id) else { return Ok(false) };
-        self.inner.holdings.remove(&active.holding);
+        active.holdings().for_each(|holding| self.inner.holdings.remove(holding));
         if let Some(catalogue) = self.inner.catalogue.get() {
             catalogue.remove(id).map_err(|error| StoreError::Database(error.into()))?;
         }
@@ -289,7 +309,7 @@ impl Shares {
     /// # Errors
     /// Nobody of the ticket can be reached, or gives it.
     pub async fn look(&self, ticket: &ShareTicket) -> Result<Look, FetchError> {
-        Look::at(self.inner.clone(), ticket.clone()).await
+        Look::through(self.inner.clone(), ticket.clone()).await
     }
 
     /// Interrupted and running transfers.
@@ -307,7 +327,8 @@ impl Shares {
         let directory = Directory::named(&self.inner.store.transfers(), id);
         let directory = directory.ok_or_else(|| FetchError::NoTransfer(id.into()))?;
         let (record, ticket) = directory.record()?;
-        let mut look = Look::with(self.inner.clone(), ticket, directory.manifest()?, None)?;
+        let mut look = Look::with(self.inner.clone(), ticket, directory.manifest(record.draft)?, None)?;
+        look.began = record.began;
         if !record.selected.is_empty() {
             look.choose(record.selected)?;
         }
@@ -335,10 +356,12 @@ impl Shares {
     }
 }
 
-struct StopOnDrop(Arc<Progress>);
+struct StopOnDrop(Option<Arc<Progress>>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
+        if let Some(progress) = &self.0 {
+            progress.stop.store(true, Ordering::Relaxed);
+        }
     }
 }

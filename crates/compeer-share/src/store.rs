@@ -124,6 +124,17 @@ impl Store {
         Ok((id, pack))
     }
 
+    /// Whether a file of this state was hashed before. What was kept of that may be gone by the time it is wanted.
+    pub(crate) fn knows(&self, stamp: &Stamp) -> bool {
+        let Ok(database) = self.database() else { return false };
+        let found = database.query_row(
+            "SELECT 1 FROM hashes WHERE dev = ?1 AND ino = ?2 AND stamp = ?3",
+            params![stamp.dev as i64, stamp.ino as i64, text(stamp)],
+            |_| Ok(()),
+        );
+        found.is_ok()
+    }
+
     /// Removes a pack of which nothing came.
     pub(crate) fn drop_pack(&self, pack: i64) {
         if let Ok(database) = self.database() {

@@ -4,6 +4,10 @@
 //! `journal` (what has arrived) and `pack` (the hashes that prove it). The data itself lies beside its target, in the
 //! staging directory that carries the same id. The id follows from what is fetched to where, so that the same
 //! command typed again finds what the first one left. When a fetch is done, both directories are gone.
+//!
+//! One that begins with a draft has the files `draft-manifest`, `draft-journal` and `draft-pack` (the hashes of the groups
+//! that came, 32 bytes each). When it is known what the content is, the others are written beside them; then
+//! `transfer.json` is replaced, which says which ones count.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -34,6 +38,12 @@ pub(crate) struct Record {
     /// The device that `dir` is on; `None` until it is made.
     #[serde(default)]
     pub(crate) device: Option<u64>,
+    /// Whether what is fetched is a draft.
+    #[serde(default)]
+    pub(crate) draft: bool,
+    /// The draft that it began with, or is: the id follows from that.
+    #[serde(default)]
+    pub(crate) began: Option<ContentId>,
 }
 
 /// Without its secret.
@@ -99,14 +109,23 @@ impl Directory {
         self.path.join("transfer.json").exists()
     }
 
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.path.join("journal")
+    /// Whether it is there, and of a draft.
+    pub(crate) fn is_draft(&self) -> bool {
+        self.record().is_ok_and(|(record, _)| record.draft)
+    }
+
+    fn part(&self, name: &str, draft: bool) -> PathBuf {
+        self.path.join(if draft { format!("draft-{name}") } else { name.into() })
+    }
+
+    pub(crate) fn journal(&self, draft: bool) -> PathBuf {
+        self.part("journal", draft)
     }
 
     /// Makes it, and what does not change any more in it.
     pub(crate) fn create(&self, record: &Record, manifest: &[u8]) -> io::Result<()> {
         private_dir(&self.path)?;
-        fs::write(self.path.join("manifest"), manifest)?;
+        fs::write(self.part("manifest", record.draft), manifest)?;
         let json = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
         // Last, and whole or not at all: a directory without it is none.
         let part = self.path.join("transfer.json.part");
@@ -115,15 +134,25 @@ impl Directory {
     }
 
     /// Makes what is in it last.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        for name in ["manifest", "transfer.json"] {
-            File::open(self.path.join(name))?.sync_all()?;
+    pub(crate) fn sync(&self, draft: bool) -> io::Result<()> {
+        for path in [self.part("manifest", draft), self.path.join("transfer.json")] {
+            File::open(path)?.sync_all()?;
         }
         File::open(&self.path)?.sync_all()
     }
 
-    pub(crate) fn pack(&self) -> io::Result<File> {
-        File::options().read(true).write(true).create(true).truncate(false).open(self.path.join("pack"))
+    /// The hashes that prove what has come; for a draft, those of what has come.
+    pub(crate) fn pack(&self, draft: bool) -> io::Result<File> {
+        let path = self.part("pack", draft);
+        File::options().read(true).write(true).create(true).truncate(false).open(path)
+    }
+
+    /// Removes what only a draft needs.
+    pub(crate) fn forget_draft(&self) {
+        for name in ["manifest", "journal", "pack"] {
+            // What stays goes with the directory.
+            let _ = fs::remove_file(self.part(name, true));
+        }
     }
 
     pub(crate) fn record(&self) -> io::Result<(Record, ShareTicket)> {
@@ -133,16 +162,17 @@ impl Directory {
         Ok((record, ticket))
     }
 
-    pub(crate) fn manifest(&self) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join("manifest"))
+    pub(crate) fn manifest(&self, draft: bool) -> io::Result<Vec<u8>> {
+        fs::read(self.part("manifest", draft))
     }
 
     /// For a list; `None` when it cannot be read.
     pub(crate) fn info(&self) -> Option<TransferInfo> {
         let (record, _) = self.record().ok()?;
-        let manifest = Manifest::decode(&self.manifest().ok()?).ok()?;
+        let manifest = Manifest::decode(&self.manifest(record.draft).ok()?).ok()?;
         let layout = Layout::new(manifest.entries().iter().map(|entry| entry.size));
-        let (found, _) = journal::recover(BufReader::new(File::open(self.journal()).ok()?)).ok()?;
+        let (found, _) =
+            journal::recover(BufReader::new(File::open(self.journal(record.draft)).ok()?)).ok()?;
         let have = found.sure.union(&found.unsure);
         let done: u64 = have.iter().map(|range| layout.byte_len(&range)).sum();
         let running = Staging::is_locked(&record.dir, &self.id);

@@ -20,6 +20,9 @@ pub const GROUP: u64 = 16 * 1024;
 /// Bytes of one inner node.
 pub const NODE: u64 = 64;
 
+/// Bytes of a hash.
+pub const HASH: u64 = 32;
+
 /// How many groups a file of `size` bytes has; the last may be short.
 pub const fn groups(size: u64) -> u64 {
     size.div_ceil(GROUP)
@@ -175,6 +178,17 @@ fn cut(under: Range<u64>, place: u64, most: u64, pieces: &mut Vec<Piece>) {
     let middle = under.start + left;
     cut(under.start..middle, place + 1, most, pieces);
     cut(middle..under.end, place + left, most, pieces);
+}
+
+/// The hash of a piece and its nodes, by the hashes of its groups (at least one). `is_root`: it is the whole file.
+pub fn piece(leaves: &[ChainingValue], is_root: bool) -> (ChainingValue, Vec<u8>) {
+    let count = leaves.len() as u64;
+    let mut nodes = vec![0; (self::nodes(count) * NODE) as usize];
+    let hash = build(leaves, count, 1, is_root, &mut |place, node| {
+        let at = (place * NODE) as usize;
+        nodes[at..at + NODE as usize].copy_from_slice(node);
+    });
+    (hash, nodes)
 }
 
 /// Builds the tree over the hashes below it. `leaves` are the hashes of groups, or of pieces when `most` (the

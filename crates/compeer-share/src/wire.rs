@@ -6,6 +6,9 @@
 //! of WANTs, answered in order, each by segments and LACKs that cover it from start to end. `HAVE` and
 //! `PROVIDERS` come in between when there is news. Everything is bounded before memory is taken.
 //!
+//! Where the manifest is a draft, segments have no proof, and FINAL asks what the content is now that its files are
+//! hashed.
+//!
 //! Never changed, only added to: unknown frames are an error in this version, new things come by `ext`.
 
 use std::io;
@@ -44,6 +47,11 @@ pub enum Ask {
     },
     /// Everything has arrived, is whole and lies where it belongs.
     Finished,
+    /// Of a draft: what is the content? Answered by HASHING, FINAL or NEVER.
+    Final {
+        /// Answer when hashing has ended, or after [`limits::SAY_HASHING`]; else at once.
+        wait: bool,
+    },
 }
 
 /// What a provider answers.
@@ -90,6 +98,23 @@ pub enum Tell {
     Have(Vec<u8>),
     /// Records of further providers.
     Providers(Vec<Vec<u8>>),
+    /// The files of this draft are still being hashed.
+    Hashing {
+        /// Bytes that are hashed.
+        done: u64,
+    },
+    /// The files of this draft are hashed.
+    Final {
+        /// The content id of what the draft has become, under the same secret.
+        content: [u8; 32],
+    },
+    /// The files of this draft could not be hashed.
+    Never {
+        /// Why.
+        why: Why,
+        /// Which file was the reason, by its place in the manifest; beyond its end: none of them.
+        file: u64,
+    },
 }
 
 /// Why groups cannot be had.

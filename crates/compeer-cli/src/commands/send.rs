@@ -1,7 +1,8 @@
 //! `compeer send PATH…`: files for one person, found by a code that can be spoken, or by a ticket.
 //!
 //! Standard output has the lines to type elsewhere and nothing else; who fetches, and when they have it, stands on
-//! standard error. The command serves until one receiver has it all, with `--many` until it is stopped. What is read
+//! standard error. Where hashing takes long the lines come first, and the files are hashed while they are fetched.
+//! The command serves until one receiver has it all, with `--many` until it is stopped. What is read
 //! from standard input is kept in a file of the home meanwhile (`spool.rs`): a receiver may have to go on half-way.
 
 use crate::context::Context;
@@ -96,6 +97,7 @@ impl Send {
         offer.to = self.to.iter().map(|peer| input::word(peer)).collect::<Outcome<_>>()?;
         offer.ask = !offer.to.is_empty();
         offer.code = !offer.ask;
+        offer.draft = true;
         offer.many = self.many;
         let alone = self.what.settings()?;
         let outcome = Gateway::through(context, alone, async |gateway: &Gateway| {
@@ -209,13 +211,24 @@ pub(crate) fn notes(context: &Context, offered: &Offered, qr: bool) {
 /// Shows who fetches, until so many have it all; `None`: for ever.
 pub(crate) async fn serve(context: &Context, answers: &mut Answers, wanted: Option<usize>) -> Outcome {
     let (mut have, mut fetching) = (BTreeSet::new(), BTreeSet::new());
+    let mut meter = Meter::default();
     while let Some(answer) = answers.next().await? {
+        if answer.kind == offer::STEP {
+            let progress = meter.at(Instant::now(), parse::<Step>(&answer.body)?);
+            context.console.event(&progress);
+            context.console.live(|columns| progress.line(columns));
+        }
         if answer.kind != offer::EVENT {
             continue;
         }
         let event: OfferEvent = parse(&answer.body)?;
-        context.console.remark(&event);
         match event {
+            // People need not know.
+            OfferEvent::Hashed { .. } => drop(context.console.event(&event)),
+            _ => context.console.remark(&event),
+        }
+        match event {
+            OfferEvent::Hashed { .. } => context.console.still(),
             OfferEvent::Receiver { peer, .. } => drop(fetching.insert(peer)),
             OfferEvent::ReceiverLeft { peer, .. } => drop(fetching.remove(&peer)),
             OfferEvent::Received { peer, .. } => {

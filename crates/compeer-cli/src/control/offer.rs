@@ -1,8 +1,9 @@
 //! `send` and `share`: files offered by this node, and who fetches them.
 //!
 //! The request stays open while the files are offered for the command that asked: it hears how far hashing is, then
-//! what to type elsewhere, then who comes and who has it all. When the command goes away, the offer ends with it; one
-//! that is to be kept belongs to the node, and its request ends once it is made.
+//! what to type elsewhere, then who comes and who has it all. One that is for a person is told of first and hashed
+//! meanwhile, if that takes long. When the command goes away, the offer ends with it; one that is to be kept belongs to the
+//! node, and its request ends once it is made.
 
 use super::{parse, reply, ticket};
 use crate::console::Report;
@@ -48,6 +49,8 @@ pub(crate) struct Offer {
     pub(crate) code: bool,
     /// For many receivers, not one.
     pub(crate) many: bool,
+    /// It may be fetched before it is hashed, where that takes long.
+    pub(crate) draft: bool,
     /// It outlives the command and the node.
     pub(crate) keep: bool,
     /// Bytes per second, all receivers together.
@@ -63,6 +66,8 @@ pub(crate) struct Offered {
     /// What `share --stop` takes.
     pub(crate) id: u64,
     pub(crate) content: String,
+    /// `content` is that of a draft until an event says what it is.
+    pub(crate) hashed: bool,
     /// Raw.
     pub(crate) name: String,
     pub(crate) files: u64,
@@ -116,6 +121,8 @@ pub(crate) enum OfferEvent {
     WrongCode { peer: PeerId, name: String, dead: bool },
     /// The code is too old.
     CodeExpired {},
+    /// It is hashed: this is its content.
+    Hashed { content: String },
     /// A file is no longer what was offered; raw.
     Changed { path: String },
     /// It was hashed anew: whoever wants it as it is now needs this ticket; the code is over.
@@ -135,6 +142,7 @@ impl Report for OfferEvent {
                 format!("* {name} tried a wrong code: this code is dead now")
             }
             OfferEvent::WrongCode { name, .. } => format!("* {name} tried a wrong code"),
+            OfferEvent::Hashed { .. } => "* all of it is hashed".to_string(),
             OfferEvent::CodeExpired {} => "* the code is an hour old and dead now".to_string(),
             OfferEvent::Renewed { ticket } => {
                 format!("* it was hashed anew, and the code is over; as it is now:\ncompeer get {ticket}")
@@ -153,7 +161,10 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
     let offer: Offer = parse(request.body())?;
     node.listen()?;
     let wanted = wanted(&node, &offer)?;
-    let info = hashed(&node, wanted, &request).await?;
+    let progress = Arc::new(compeer_share::Progress::default());
+    // The client may go away meanwhile.
+    let _stop = StopHashing(progress.clone());
+    let info = made(&node, wanted, &progress, &request).await?;
     let ends = Ends { shares: node.shares.clone(), id: info.id };
     // From before anybody is asked: a quick one is done before the next line.
     let Some(mut events) = node.shares.events(info.id) else {
@@ -167,6 +178,8 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
         return Ok(());
     }
     let mut receivers = Receivers::default();
+    let mut hashed = info.hashed;
+    let mut ticks = tokio::time::interval(progress::EVERY);
     loop {
         let meeting = async {
             match &mut code {
@@ -177,6 +190,11 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
         let told = tokio::select! {
             biased;
             event = events.recv() => match event {
+                Ok(ShareEvent::NotHashed { why }) => return Err(CommandError::failed(text::escape(&why))),
+                Ok(ShareEvent::Hashed { content }) => {
+                    hashed = true;
+                    Some(OfferEvent::Hashed { content: content.to_string() })
+                }
                 Ok(event) => {
                     let name = match event {
                         ShareEvent::Started { peer } | ShareEvent::Finished { peer } => {
@@ -203,6 +221,10 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
                     None
                 }
             },
+            _ = ticks.tick(), if !hashed => {
+                reply(&request, STEP, &step(&progress)).await?;
+                None
+            }
         };
         if let Some(event) = told {
             if matches!(event, OfferEvent::Renewed { .. }) {
@@ -228,6 +250,7 @@ fn wanted(node: &Node, offer: &Offer) -> Outcome<compeer_share::Offer> {
         access,
         keep: offer.keep,
         limit: offer.limit,
+        draft_from: offer.draft.then_some(compeer_share::limits::WORTH_A_DRAFT),
     })
 }
 
@@ -239,11 +262,13 @@ fn known(node: &Node, typed: &str) -> Outcome<PeerId> {
     })
 }
 
-/// Hashes and offers the files, and tells meanwhile how far that is.
-async fn hashed(node: &Node, wanted: compeer_share::Offer, request: &Request) -> Outcome<ShareInfo> {
-    let progress = Arc::new(compeer_share::Progress::default());
-    // The client may go away meanwhile.
-    let _stop = StopHashing(progress.clone());
+/// Offers the files, and tells how far hashing is as long as it has to be waited for.
+async fn made(
+    node: &Node,
+    wanted: compeer_share::Offer,
+    progress: &Arc<compeer_share::Progress>,
+    request: &Request,
+) -> Outcome<ShareInfo> {
     let work = node.shares.offer(wanted, progress.clone());
     tokio::pin!(work);
     let mut ticks = tokio::time::interval(progress::EVERY);
@@ -252,16 +277,19 @@ async fn hashed(node: &Node, wanted: compeer_share::Offer, request: &Request) ->
             biased;
             done = &mut work => return done.map_err(|error| blame::offer(&error)),
             _ = ticks.tick() => {
-                let (done_bytes, total_bytes) =
-                    (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
-                if total_bytes > 0 {
-                    let phase = Phase::Hashing;
-                    let step = Step { phase, done_bytes, total_bytes, sources: 0, window_bytes: 0 };
-                    reply(request, STEP, &step).await?;
+                if progress.total.load(Ordering::Relaxed) > 0 {
+                    reply(request, STEP, &step(progress)).await?;
                 }
             }
         }
     }
+}
+
+/// How far hashing is.
+fn step(progress: &compeer_share::Progress) -> Step {
+    let (done_bytes, total_bytes) =
+        (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 0, window_bytes: 0 }
 }
 
 /// What to tell the client; asks peers on the way.
@@ -279,6 +307,7 @@ async fn offered(node: &Node, offer: &Offer, info: &ShareInfo) -> Outcome<(Offer
         event: "offered".into(),
         id: info.id,
         content: info.content.to_string(),
+        hashed: info.hashed,
         name: info.name.clone(),
         files: info.files,
         bytes: info.bytes,

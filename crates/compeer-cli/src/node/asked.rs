@@ -12,6 +12,7 @@ use compeer::{Failure, Kind, PeerId, Request, ShareTicket};
 use compeer_share::staging::{Existing, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// "Please fetch this": an [`Ask`]; the reply, a [`Reply`], says that the user was told, or that it is being fetched.
@@ -106,7 +107,14 @@ async fn accept(node: Node, peer: PeerId, share: String, ticket: ShareTicket, di
         let look = node.shares.look(&ticket).await?;
         let target = Target { dir: directory.clone(), file_name: None };
         let survey = look.survey(&target);
-        let survey = survey.await?;
+        let mut survey = survey.await?;
+        let mut look = look;
+        if look.is_draft() && !survey.conflicts().is_empty() {
+            // It may be the same.
+            look = look.settled(&AtomicU64::new(0)).await?;
+            let again = look.survey(&target);
+            survey = again.await?;
+        }
         look.fetch(target, survey, Existing::Rename).await?.done().await
     };
     node.state.feed.tell(match fetched.await {

@@ -126,6 +126,13 @@ impl Home {
         path
     }
 
+    /// A file beside the home, with so many zeros that take no room.
+    pub(crate) fn sparse(&self, name: &str, size: u64) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+        path
+    }
+
     /// An empty directory beside the home, to work in.
     pub(crate) fn empty(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(name);

@@ -92,6 +92,17 @@ pub enum FetchError {
         /// Of the transfer.
         id: String,
     },
+    /// The sender cannot hash what it sends, or does not get on with it.
+    #[error("{} cannot say what the content is: {why}; ask for it to be sent again", .peer.short())]
+    NotHashed {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        why: String,
+    },
+    /// A draft proves nothing, so nothing of it goes to a stream.
+    #[error("the files are not hashed yet: wait for that before they are read as a stream")]
+    Draft,
     /// No transfer has this id.
     #[error("there is no interrupted transfer {0}: `compeer transfers` lists them")]
     NoTransfer(String),

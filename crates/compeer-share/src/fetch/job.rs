@@ -57,6 +57,8 @@ pub(crate) struct Job {
     gave: Mutex<BTreeSet<PeerId>>,
     /// Providers that are connected.
     pub(super) connected: AtomicUsize,
+    /// Bytes that the sender has hashed, while a draft waits for that.
+    pub(super) hashed: AtomicU64,
     /// Providers that have a part and may come to have more.
     growing: Mutex<BTreeSet<Source>>,
     /// Segments that wait for the reader of a stream.
@@ -70,7 +72,7 @@ pub(crate) struct Job {
     events: mpsc::Sender<FetchEvent>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -100,6 +102,7 @@ impl Job {
             who: Mutex::default(),
             gave: Mutex::default(),
             connected: AtomicUsize::new(0),
+            hashed: AtomicU64::new(0),
             growing: Mutex::default(),
             unread: AtomicUsize::new(0),
             calling: AtomicUsize::new(0),
@@ -176,6 +179,17 @@ impl Job {
     /// Whether nobody has brought this meanwhile.
     pub(super) fn is_wanted(&self, line: &Range<u64>) -> bool {
         lock(&self.plan).is_wanted(line)
+    }
+
+    /// What nobody has brought yet of a part of the line.
+    pub(super) fn missing_of(&self, line: &Range<u64>) -> RangeSet {
+        lock(&self.plan).missing().clip(line)
+    }
+
+    /// Takes over what an earlier part of the same fetch has brought, for the tally.
+    pub(super) fn go_on_from(&self, before: &Job) {
+        self.count(before.received.load(Ordering::Relaxed));
+        lock(&self.gave).extend(before.gave());
     }
 
     pub(super) fn count(&self, bytes: u64) {

@@ -2,7 +2,8 @@
 //!
 //! A lane runs on a thread of its own, because it hashes and writes. It keeps [`AHEAD`] wants on their way, so
 //! that the provider never waits for us. What it reads is checked group by group before it is written; at the
-//! first that is wrong the provider has lied, unless it says behind the segment that its file was changed.
+//! first that is wrong the provider has lied, unless it says behind the segment that its file was changed. With a draft
+//! there is nothing to check against: the hashes of what comes are kept, to be held against the roots in the end.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,13 +18,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::job::{Job, State};
-use super::sink::Sink;
+use super::sink::{Disk, Sink};
 use super::sources::Counted;
 use crate::layout::{SEGMENT, Segment};
 use crate::limits;
 use crate::plan::{self, Source};
 use crate::ranges::RangeSet;
-use crate::tree::{self, GROUP, NODE};
+use crate::tree::{self, GROUP, HASH, NODE};
 use crate::wire::{self, Ask, CHANGED, Frames, SOUND, Tell, Why};
 
 /// Wants on their way at a time. Two: one that is being answered, one so that there is no gap after it.
@@ -219,14 +220,21 @@ impl Lane {
         let segment = self.expected(start, count)?;
         let job = self.job.clone();
         let of = job.layout.file_groups(segment.file);
-        let nodes: u64 = tree::proof_nodes(of, &segment.groups).iter().map(|run| run.end - run.start).sum();
+        let draft = job.manifest.is_draft();
+        let nodes = match draft {
+            true => 0,
+            false => tree::proof_nodes(of, &segment.groups).iter().map(|run| run.end - run.start).sum(),
+        };
         if u64::from(proof) != nodes * NODE {
             return Err(nonsense());
         }
         self.proof.resize(proof as usize, 0);
         self.read_exact(Into::Proof).await?;
         let root = job.manifest.entries()[segment.file].root;
-        let hashes = tree::check_proof(&root, of, &segment.groups, &self.proof).map_err(|_| Trouble::Lied)?;
+        let hashes = match draft {
+            true => Vec::new(),
+            false => tree::check_proof(&root, of, &segment.groups, &self.proof).map_err(|_| Trouble::Lied)?,
+        };
         let wanted = job.is_wanted(&segment.line);
         let mut whole = Vec::new();
         let mut hashes = hashes.iter();
@@ -238,15 +246,22 @@ impl Lane {
             let len = (bytes.end - bytes.start).min(CHUNK as u64) as usize;
             self.read_exact(Into::Buffer(len)).await?;
             for data in self.buffer[..len].chunks(GROUP as usize) {
-                let mut right =
-                    || hashes.next().is_some_and(|hash| *hash == tree::group_hash(group, of, data));
-                sound = sound && (!wanted || right());
+                if sound && wanted {
+                    let hash = tree::group_hash(group, of, data);
+                    match draft {
+                        true => self.proof.extend_from_slice(&hash),
+                        false => sound = hashes.next() == Some(&hash),
+                    }
+                }
                 group += 1;
             }
             if sound && wanted {
                 match &job.sink {
-                    Sink::Disk(_) => self.write(segment.file, bytes.start, len)?,
-                    Sink::InOrder(_) => whole.extend_from_slice(&self.buffer[..len]),
+                    Sink::Disk(disk) if !draft => {
+                        let file = opened(&mut self.open, disk, segment.file).map_err(Trouble::Ours)?;
+                        file.write_all_at(&self.buffer[..len], bytes.start).map_err(Trouble::Ours)?;
+                    }
+                    _ => whole.extend_from_slice(&self.buffer[..len]),
                 }
             }
             bytes.start += len as u64;
@@ -255,6 +270,8 @@ impl Lane {
         let read = self.stream.read_exact(&mut mark);
         unless_over(&mut self.over, &mut self.stop, read).await?;
         self.over_with(&segment.line);
+        // What changed while it was read: nothing but a proof could make it good.
+        let sound = sound && !(draft && mark[0] == CHANGED);
         match (sound, mark[0]) {
             (true, SOUND | CHANGED) if !wanted => job.came_twice(self.source, &segment),
             (true, SOUND | CHANGED) => self.keep(&segment, whole).await?,
@@ -265,21 +282,27 @@ impl Lane {
         Ok(())
     }
 
-    /// Hands on a verified segment.
+    /// Hands on a segment: verified, or of a draft.
     async fn keep(&mut self, segment: &Segment, whole: Vec<u8>) -> Result<(), Trouble> {
         let job = self.job.clone();
         match &job.sink {
+            Sink::Disk(disk) if job.manifest.is_draft() => {
+                let _one_by_one = disk.one_by_one();
+                self.write_unproven(disk, segment, &whole).map_err(Trouble::Ours)?;
+                job.arrived(self.source, segment);
+            }
             Sink::Disk(disk) => {
                 if disk.keep(segment, &self.proof).map_err(Trouble::Ours)? {
                     job.checkpoint_due();
                 }
+                job.arrived(self.source, segment);
             }
             Sink::InOrder(out) => {
                 let _unread = Counted::new(&job.unread);
                 out.put(segment, Bytes::from(whole)).await.map_err(Trouble::Ours)?;
+                job.arrived(self.source, segment);
             }
         }
-        job.arrived(self.source, segment);
         self.gave = true;
         if segment.groups.end - segment.groups.start < SEGMENT {
             self.open = None;
@@ -287,15 +310,22 @@ impl Lane {
         Ok(())
     }
 
-    fn write(&mut self, file: usize, at: u64, len: usize) -> Result<(), Trouble> {
-        let Sink::Disk(disk) = &self.job.sink else { return Ok(()) };
-        if self.open.as_ref().is_none_or(|(index, _)| *index != file) {
-            self.open = Some((file, disk.open(file).map_err(Trouble::Ours)?));
+    /// Writes what nobody else has brought of a segment, and the hashes of that.
+    fn write_unproven(&mut self, disk: &Disk, segment: &Segment, whole: &[u8]) -> io::Result<()> {
+        let layout = self.job.layout.clone();
+        let begin = layout.bytes(segment.file, &segment.groups).start;
+        for line in self.job.missing_of(&segment.line).iter() {
+            let (from, to) = (line.start - segment.line.start, line.end - segment.line.start);
+            let groups = segment.groups.start + from..segment.groups.start + to;
+            let bytes = layout.bytes(segment.file, &groups);
+            let data = &whole[(bytes.start - begin) as usize..(bytes.end - begin) as usize];
+            opened(&mut self.open, disk, segment.file)?.write_all_at(data, bytes.start)?;
+            let hashes = &self.proof[(from * HASH) as usize..(to * HASH) as usize];
+            if disk.keep_unproven(segment.file, line, hashes)? {
+                self.job.checkpoint_due();
+            }
         }
-        match &self.open {
-            Some((_, open)) => open.write_all_at(&self.buffer[..len], at).map_err(Trouble::Ours),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     async fn read_exact(&mut self, into: Into) -> Result<(), Trouble> {
@@ -305,6 +335,17 @@ impl Lane {
         };
         let read = self.stream.read_exact(into);
         unless_over(&mut self.over, &mut self.stop, read).await.map(drop)
+    }
+}
+
+/// The file to write to, opened if another was.
+fn opened<'a>(open: &'a mut Option<(usize, File)>, disk: &Disk, file: usize) -> io::Result<&'a File> {
+    if open.as_ref().is_none_or(|(index, _)| *index != file) {
+        *open = None;
+    }
+    match open {
+        Some((_, open)) => Ok(open),
+        None => Ok(&open.insert((file, disk.open(file)?)).1),
     }
 }
 

@@ -1,9 +1,13 @@
 //! A look at a share: the list of files is here, nothing is fetched yet.
 //!
 //! What is to be fetched is chosen here, and compared with what is at the target. Beginning is preparing the transfer
-//! (`fetch/resume.rs`), the plan of what is missing and the sink, and handing them to the tasks that fetch.
+//! (`fetch/resume.rs`), the plan of what is missing and the sink, and handing them to the tasks that fetch. The list may be
+//! a draft (`fetch/draft.rs`); when the sender has hashed the files by now, the look is at what the draft has become.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use compeer::{PeerId, ShareTicket};
@@ -13,33 +17,54 @@ use super::job::{self, Job};
 use super::opened::{NoWelcome, Opened};
 use super::resume;
 use super::sink::{Disk, InOrder, Sink};
-use super::{Fetch, FetchError, Run};
+use super::{Fetch, FetchError, FetchEvent, Run, draft};
 use crate::ContentId;
 use crate::globs::Globs;
 use crate::holding::{Access, Files, Holding};
+use crate::journal::Journal;
 use crate::layout::{Layout, SEGMENT};
 use crate::limits;
 use crate::manifest::{Entry, Manifest};
 use crate::plan::Plan;
 use crate::ranges::RangeSet;
 use crate::shares::Inner;
-use crate::staging::{Existing, Placement, Survey, Target};
+use crate::staging::{Existing, Placement, Staging, Survey, Target};
 use crate::transfers::{Directory, Record};
 
 /// A share that was looked at.
 pub struct Look {
-    inner: Arc<Inner>,
-    ticket: ShareTicket,
-    manifest: Arc<Manifest>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) ticket: ShareTicket,
+    pub(super) manifest: Arc<Manifest>,
     bytes: Bytes,
     layout: Arc<Layout>,
-    opened: Vec<Opened>,
+    pub(super) opened: Vec<Opened>,
     selected: Vec<usize>,
+    /// The draft that it began with, or is.
+    pub(crate) began: Option<ContentId>,
+    /// That draft, if we came by it and it has become this.
+    draft: Option<(ShareTicket, Bytes)>,
 }
 
 impl Look {
+    /// Looks at what the ticket names, or at what that has become by now if it is a draft.
+    pub(crate) async fn through(inner: Arc<Inner>, ticket: ShareTicket) -> Result<Look, FetchError> {
+        let mut look = Look::at(inner, ticket).await?;
+        let Some(opened) = look.opened.first_mut().filter(|_| look.manifest.is_draft()) else {
+            return Ok(look);
+        };
+        match opened.becomes(false).await {
+            Ok(told) => match draft::told(&told, opened.peer, &look.manifest)? {
+                Some(content) => look.completed(content).await,
+                None => Ok(look),
+            },
+            // It is asked again in the end.
+            Err(_) => Ok(Look { opened: Vec::new(), ..look }),
+        }
+    }
+
     /// Connects with whoever of the ticket answers first and fetches the manifest.
-    pub(crate) async fn at(inner: Arc<Inner>, ticket: ShareTicket) -> Result<Look, FetchError> {
+    async fn at(inner: Arc<Inner>, ticket: ShareTicket) -> Result<Look, FetchError> {
         let mut calls = tokio::task::JoinSet::new();
         for at in &ticket.peers {
             let (inner, ticket, at) = (inner.clone(), ticket.clone(), at.clone());
@@ -86,9 +111,10 @@ impl Look {
     pub(crate) fn with(
         inner: Arc<Inner>,
         ticket: ShareTicket,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
         opened: Option<Opened>,
     ) -> Result<Look, FetchError> {
+        let bytes = bytes.into();
         let peer = opened.as_ref().map_or(inner.peer.id(), |opened| opened.peer);
         let wrong = |why: String| FetchError::Manifest { peer, why };
         if *ContentId::of(&bytes).as_bytes() != ticket.root {
@@ -97,15 +123,68 @@ impl Look {
         let manifest = Manifest::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
         let layout = Arc::new(Layout::new(manifest.entries().iter().map(|entry| entry.size)));
         let selected = (0..manifest.entries().len()).collect();
+        let began = manifest.is_draft().then_some(ContentId::from_bytes(ticket.root));
         Ok(Look {
             inner,
             ticket,
             manifest: Arc::new(manifest),
-            bytes: bytes.into(),
+            bytes,
             layout,
             opened: opened.into_iter().collect(),
             selected,
+            began,
+            draft: None,
         })
+    }
+
+    /// Whether the sender has not hashed the files yet. They can be fetched all the same; they get their names when it
+    /// has.
+    pub fn is_draft(&self) -> bool {
+        self.manifest.is_draft()
+    }
+
+    /// Waits until the sender has hashed the files, if it has not: the look is then at the content itself, of which every
+    /// byte is verified as it comes. `hashed` says meanwhile how many bytes are.
+    ///
+    /// # Errors
+    /// The sender is gone, cannot hash them, or does not get on.
+    pub async fn settled(self, hashed: &AtomicU64) -> Result<Look, FetchError> {
+        if !self.is_draft() {
+            return Ok(self);
+        }
+        let (content, _open) = draft::content(&self.inner, &self.ticket, &self.manifest, hashed).await?;
+        self.completed(content).await
+    }
+
+    /// Looks at what this draft has become.
+    pub(super) async fn completed(self, content: ContentId) -> Result<Look, FetchError> {
+        let ticket = ShareTicket { root: *content.as_bytes(), ..self.ticket.clone() };
+        let look = Look::at(self.inner, ticket).await?;
+        if !look.manifest.completes(&self.manifest) {
+            let peer = look.provider().unwrap_or(look.inner.peer.id());
+            return Err(FetchError::Manifest { peer, why: "it was another one before".into() });
+        }
+        let draft = Some((self.ticket, self.bytes));
+        // The stream of the draft is open until here, so that the sender does not see us leave.
+        drop(self.opened);
+        Ok(Look { selected: self.selected, began: self.began, draft, ..look })
+    }
+
+    /// The draft that this has become of, if a transfer of that is to be gone on with.
+    fn going_on(self, target: &Target) -> Result<Look, FetchError> {
+        match self.draft.clone().filter(|_| self.directory(target).is_draft()) {
+            None => Ok(self),
+            Some((ticket, bytes)) => {
+                Ok(Look { selected: self.selected, ..Look::with(self.inner, ticket, bytes, None)? })
+            }
+        }
+    }
+
+    /// Where its transfer is kept.
+    fn directory(&self, target: &Target) -> Directory {
+        let content = self.began.unwrap_or(self.content());
+        let all = self.manifest.entries().len();
+        Directory::of(&self.inner.store.transfers(), content, target, &self.selected, all)
     }
 
     /// What the share consists of.
@@ -113,9 +192,14 @@ impl Look {
         &self.manifest
     }
 
-    /// The id of the content.
+    /// The id of the content; that of the draft while it is one.
     pub fn content(&self) -> ContentId {
         ContentId::from_bytes(self.ticket.root)
+    }
+
+    /// What the ticket named: the content, or the draft that it was.
+    pub fn named(&self) -> ContentId {
+        self.began.unwrap_or(self.content())
     }
 
     /// Who gave the manifest.
@@ -193,8 +277,11 @@ impl Look {
     /// Begins to fetch one file to a stream, in order: what is received is verified content.
     ///
     /// # Errors
-    /// Not exactly one file is chosen.
+    /// Not exactly one file is chosen; or this is a draft: see [`settled`](Self::settled).
     pub fn stream(self) -> Result<(Fetch, mpsc::Receiver<Bytes>), FetchError> {
+        if self.is_draft() {
+            return Err(FetchError::Draft);
+        }
         let [file] = self.selected[..] else { return Err(FetchError::NotOne(self.selected.len())) };
         let line = self.layout.file(file);
         let (out, reader) = mpsc::channel(limits::IN_ORDER_QUEUE);
@@ -212,32 +299,12 @@ impl Look {
         existing: Existing,
     ) -> Result<(Look, Prepared), FetchError> {
         let placement = survey.decide(existing)?;
-        let equal: RangeSet = placement.skipped().fold(RangeSet::new(), |mut set, file| {
-            set.insert(self.layout.file(file));
-            set
-        });
-        let mut wanted = RangeSet::new();
-        for file in &self.selected {
-            wanted.insert(self.layout.file(*file));
-        }
-        let wanted = wanted.difference(&equal);
-        let transfers = self.inner.store.transfers();
-        let (content, all) = (self.content(), self.manifest.entries().len());
-        let directory = Directory::of(&transfers, content, &target, &self.selected, all);
-        let whole = self.selected.len() == all;
-        let record = Record {
-            ticket: self.ticket.to_string(),
-            title: self.manifest.title(),
-            bytes: self.bytes(),
-            dir: target.dir.clone(),
-            file_name: target.file_name.clone(),
-            device: None,
-            selected: if whole { Vec::new() } else { self.selected.clone() },
-        };
-        let ready = resume::ready(&directory, &record, &self.bytes, &self.manifest, &self.layout)?;
-        let missing = wanted.difference(&ready.have);
-        let done: u64 = self.bytes() - missing.iter().map(|range| self.layout.byte_len(&range)).sum::<u64>();
-        if let Err(error) = ready.staging.prepare(&self.manifest, &self.selected, self.bytes() - done) {
+        let look = self.going_on(&target)?;
+        let directory = look.directory(&target);
+        let record = look.record(target);
+        let ready = resume::ready(&directory, &record, &look.bytes, &look.manifest, &look.layout)?;
+        let done = look.bytes() - look.lengths(&look.wanted(&placement).difference(&ready.have));
+        if let Err(error) = ready.staging.prepare(&look.manifest, &look.selected, look.bytes() - done) {
             if ready.have.is_empty() {
                 // It has not begun, so nothing of it stays.
                 ready.staging.discard()?;
@@ -245,38 +312,80 @@ impl Look {
             }
             return Err(error.into());
         }
-        let staging = Arc::new(ready.staging);
-        let holding = Arc::new(Holding::new(
-            content,
-            self.ticket.secret,
-            Access::Ticket,
-            (self.manifest.clone(), self.bytes.clone()),
-            ready.pack.clone(),
-            Files::Staged(staging.clone()),
-            Some(ready.have),
-            None,
-            broadcast::Sender::new(1),
-        ));
-        let disk = Disk::new(
-            staging,
-            ready.pack,
-            self.manifest.clone(),
-            self.layout.clone(),
-            ready.journal,
-            directory.clone(),
-        );
+        let hashes = (ready.pack, ready.journal);
+        let prepared = look.prepared(placement, directory, Arc::new(ready.staging), hashes, ready.have);
+        Ok((look, prepared))
+    }
+
+    /// What is kept of it.
+    fn record(&self, target: Target) -> Record {
+        let whole = self.selected.len() == self.manifest.entries().len();
+        Record {
+            ticket: self.ticket.to_string(),
+            title: self.manifest.title(),
+            bytes: self.bytes(),
+            dir: target.dir,
+            file_name: target.file_name,
+            device: None,
+            selected: if whole { Vec::new() } else { self.selected.clone() },
+            draft: self.is_draft(),
+            began: self.began,
+        }
+    }
+
+    /// The chosen files that are not at the target already.
+    pub(super) fn wanted(&self, placement: &Placement) -> RangeSet {
+        let set = |files: &mut dyn Iterator<Item = usize>| {
+            files.fold(RangeSet::new(), |mut set, file| {
+                set.insert(self.layout.file(file));
+                set
+            })
+        };
+        set(&mut self.selected.iter().copied()).difference(&set(&mut placement.skipped()))
+    }
+
+    fn lengths(&self, ranges: &RangeSet) -> u64 {
+        ranges.iter().map(|range| self.layout.byte_len(&range)).sum()
+    }
+
+    /// What fetches into this staging directory, of which so much is there already.
+    pub(super) fn prepared(
+        &self,
+        placement: Placement,
+        directory: Directory,
+        staging: Arc<Staging>,
+        (pack, journal): (Arc<File>, Journal),
+        have: RangeSet,
+    ) -> Prepared {
+        let missing = self.wanted(&placement).difference(&have);
+        let done = self.bytes() - self.lengths(&missing);
+        // What proves nothing is not passed on.
+        let holding = (!self.is_draft()).then(|| {
+            Arc::new(Holding::new(
+                self.content(),
+                self.ticket.secret,
+                Access::Ticket,
+                (self.manifest.clone(), self.bytes.clone()),
+                pack.clone(),
+                Files::Staged(staging.clone()),
+                Some(have),
+                None,
+                broadcast::Sender::new(1),
+            ))
+        });
+        let (manifest, layout) = (self.manifest.clone(), self.layout.clone());
+        let disk = Disk::new(staging, pack, manifest, layout, journal, directory.clone());
         let mut plan = Plan::new(missing);
         plan.begin_at(self.origin());
-        let prepared = Prepared {
+        Prepared {
             plan,
             sink: Sink::Disk(Box::new(disk)),
             done,
             total: self.bytes(),
             equal: placement.skipped().count(),
             place: Some((placement, directory)),
-            holding: Some(holding),
-        };
-        Ok((self, prepared))
+            holding,
+        }
     }
 
     /// Where in the line to begin: elsewhere than others who fetch the same, so that each soon has what the others
@@ -288,36 +397,41 @@ impl Look {
         u64::from_le_bytes(*random).checked_rem(self.layout.groups()).unwrap_or(0) / SEGMENT * SEGMENT
     }
 
-    fn begin(self, prepared: Prepared) -> Fetch {
+    fn begin(mut self, prepared: Prepared) -> Fetch {
         let (events, receiver) = mpsc::channel(job::EVENTS);
+        let (id, total) =
+            (prepared.place.as_ref().map(|(_, directory)| directory.id.clone()), prepared.total);
+        let run = self.run(prepared, events.clone());
+        let current = Arc::new(Mutex::new(Some(run.job.clone())));
+        let (ended, outcome) = watch::channel(None);
+        let now = current.clone();
+        tokio::spawn(async move {
+            let fetched = match self.is_draft() {
+                true => draft::fetch(self, run, events, &now, &ended).await,
+                false => run.through(self.ticket, std::mem::take(&mut self.opened)).await,
+            };
+            ended.send_replace(Some(fetched));
+        });
+        Fetch { id, current, outcome, events: receiver, total }
+    }
+
+    /// What runs the fetch.
+    pub(super) fn run(&self, prepared: Prepared, events: mpsc::Sender<FetchEvent>) -> Run {
         let Prepared { plan, sink, done, total, equal, place, holding } = prepared;
-        let job = Job::new(
-            self.inner.clone(),
-            self.manifest.clone(),
-            self.layout.clone(),
-            sink,
-            holding.clone(),
-            plan,
-            done,
-            events,
-        );
+        let (manifest, layout) = (self.manifest.clone(), self.layout.clone());
+        let job = Job::new(self.inner.clone(), manifest, layout, sink, holding.clone(), plan, done, events);
         // What is for some only is not given on; of a transfer gone on with nobody is asked yet.
         let pass_on = !self.opened.is_empty() && self.opened.iter().all(|opened| opened.pass_on);
         if let Some(holding) = holding.as_ref().filter(|_| pass_on) {
             self.inner.holdings.add_fetched(holding.clone());
         }
-        let id = place.as_ref().map(|(_, directory)| directory.id.clone());
-        let run = Run { job: job.clone(), place, holding, equal, total, selected: self.selected };
-        let (ended, outcome) = watch::channel(None);
-        tokio::spawn(async move {
-            ended.send_replace(Some(run.through(self.ticket, self.opened).await));
-        });
-        Fetch { id, job, outcome, events: receiver, total }
+        let selected = self.selected.clone();
+        Run { job, place, holding, equal, total, selected, began: Instant::now() }
     }
 }
 
 /// What a fetch needs to begin.
-struct Prepared {
+pub(super) struct Prepared {
     plan: Plan,
     sink: Sink,
     done: u64,

@@ -114,6 +114,18 @@ impl Opened {
         Ok(bytes)
     }
 
+    /// Asks what has become of the draft that it gives: HASHING, FINAL or NEVER.
+    pub(crate) async fn becomes(&mut self, wait: bool) -> io::Result<Tell> {
+        self.stream.write_all(&wire::encode(&Ask::Final { wait })).await?;
+        self.stream.flush().await?;
+        let mut frames = Frames::default();
+        let answer = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut self.stream));
+        match answer.await?? {
+            Some(tell @ (Tell::Hashing { .. } | Tell::Final { .. } | Tell::Never { .. })) => Ok(tell),
+            _ => Err(wire::malformed("no word on its draft")),
+        }
+    }
+
     /// What it has of a line of so many groups; `None` if it says nonsense.
     pub(crate) fn has(&self, groups: u64) -> Option<RangeSet> {
         match &self.have {

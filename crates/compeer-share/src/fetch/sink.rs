@@ -2,11 +2,13 @@
 //! order, to whoever reads a stream.
 //!
 //! To the disk the order is: data, then its proof into the pack, then the note in the journal. A checkpoint syncs in the
-//! same order, beside the lanes, and vouches only for what was noted before it began.
+//! same order, beside the lanes, and vouches only for what was noted before it began. With a draft, the hashes of the data take
+//! the place of its proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +22,7 @@ use crate::limits::SYNC_ONE_BY_ONE;
 use crate::manifest::Manifest;
 use crate::staging::Staging;
 use crate::transfers::Directory;
-use crate::tree::{self, NODE};
+use crate::tree::{self, HASH, NODE};
 
 /// Bytes between two checkpoints. DESIGN: power loss costs at most one.
 const CHECKPOINT: u64 = 16 * 1024 * 1024;
@@ -44,6 +46,7 @@ pub(crate) struct Disk {
     syncing: Mutex<()>,
     synced: AtomicBool,
     directory: Directory,
+    one_by_one: Mutex<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,7 +62,7 @@ impl Disk {
         journal: Journal,
         directory: Directory,
     ) -> Self {
-        let (touched, since_checkpoint, syncing, synced) = Default::default();
+        let (touched, since_checkpoint, syncing, synced, one_by_one) = Default::default();
         let journal = Mutex::new(journal);
         Disk {
             staging,
@@ -72,6 +75,7 @@ impl Disk {
             syncing,
             synced,
             directory,
+            one_by_one,
         }
     }
 
@@ -90,10 +94,26 @@ impl Disk {
             self.pack.write_all_at(nodes, outboard + run.start * NODE)?;
             proof = rest;
         }
+        self.note(segment.file, segment.line.clone())
+    }
+
+    /// As long as this is held, nobody else writes. Groups of a draft may come twice and differ, so their data and their
+    /// hashes are written together or not at all.
+    pub(crate) fn one_by_one(&self) -> MutexGuard<'_, ()> {
+        lock(&self.one_by_one)
+    }
+
+    /// Groups of a draft are written: keeps their hashes and notes them. Whether a checkpoint is due.
+    pub(crate) fn keep_unproven(&self, file: usize, line: Range<u64>, hashes: &[u8]) -> io::Result<bool> {
+        self.pack.write_all_at(hashes, line.start * HASH)?;
+        self.note(file, line)
+    }
+
+    fn note(&self, file: usize, line: Range<u64>) -> io::Result<bool> {
         // Before it is noted: a checkpoint syncs at least the files of what it vouches for.
-        lock(&self.touched).insert(segment.file);
-        lock(&self.journal).append(segment.line.clone())?;
-        let bytes = self.layout.byte_len(&segment.line);
+        lock(&self.touched).insert(file);
+        lock(&self.journal).append(line.clone())?;
+        let bytes = self.layout.byte_len(&line);
         let before = self.since_checkpoint.fetch_add(bytes, Ordering::Relaxed);
         Ok(before < CHECKPOINT && before + bytes >= CHECKPOINT)
     }
@@ -108,7 +128,7 @@ impl Disk {
             }
         }
         if !self.synced.load(Ordering::Acquire) {
-            self.directory.sync()?;
+            self.directory.sync(self.manifest.is_draft())?;
             self.synced.store(true, Ordering::Release);
         }
         self.pack.sync_data()
@@ -191,10 +211,12 @@ mod tests {
             file_name: None,
             selected: Vec::new(),
             device: None,
+            draft: false,
+            began: None,
         };
         directory.create(&record, &manifest.encode()).unwrap();
-        let journal = Journal::create(&directory.journal(), [0; 32], layout.groups()).unwrap();
-        let pack = Arc::new(directory.pack().unwrap());
+        let journal = Journal::create(&directory.journal(false), [0; 32], layout.groups()).unwrap();
+        let pack = Arc::new(directory.pack(false).unwrap());
         let disk = Disk::new(staging, pack, manifest, layout.clone(), journal, directory);
         let _open = disk.open(0).unwrap();
         for segment in layout.segments(0..200) {

@@ -236,7 +236,10 @@ async fn provider(
     let Some(have) = opened.has(job.layout.groups()) else { return Left::Never };
     job.add(source, peer, &have);
     job.heard_of(opened.peer, &opened.records);
-    job.tell(FetchEvent::Source { peer });
+    // One that gave the draft just now was told of.
+    if !(after.is_zero() && job.gave().contains(&peer)) {
+        job.tell(FetchEvent::Source { peer });
+    }
     let _connected = Counted::new(&job.connected);
     let stop = watch::Sender::new(false);
     let mut lanes = JoinSet::new();

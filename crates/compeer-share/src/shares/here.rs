@@ -44,7 +44,8 @@ impl Inner {
 
     /// A file of this share is not what it was: the share is hashed anew, once.
     pub(crate) fn went_stale(self: &Arc<Self>, holding: &Arc<Holding>) {
-        if !holding.stale.swap(true, Ordering::Relaxed) {
+        // What is still being hashed for the first time is not begun anew.
+        if holding.draft.is_none() && !holding.stale.swap(true, Ordering::Relaxed) {
             let (shares, holding) = (Shares { inner: self.clone(), finder: None }, holding.clone());
             tokio::spawn(async move {
                 let again = holding.clone();

@@ -96,7 +96,7 @@ pub(super) struct Move {
 
 impl Survey {
     /// Compares the selected files (places in the manifest) with what is at the target. Reads there only files of the
-    /// right size.
+    /// right size. What a draft lists is equal to nothing.
     ///
     /// # Errors
     /// The target is no directory or cannot be read; a file name for several files, or one that is none.
@@ -134,7 +134,8 @@ impl Survey {
                     let found = system::look(&dir, name).map_err(|error| failed(path, error))?;
                     if let Some(found) = found {
                         *state = State::Taken(found.what);
-                        if found.what == What::File && found.size == manifest.entries()[*file].size {
+                        let same_size = found.size == manifest.entries()[*file].size;
+                        if found.what == What::File && same_size && !manifest.is_draft() {
                             of_that_size.push(at);
                         }
                     }

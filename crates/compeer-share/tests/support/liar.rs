@@ -54,6 +54,14 @@ struct Content {
     data: Vec<u8>,
     nodes: Vec<u8>,
     layout: Layout,
+    draft: Option<Draft>,
+}
+
+/// What is given before the content is known, and what is said of that.
+pub(crate) struct Draft {
+    pub(crate) manifest: Manifest,
+    pub(crate) data: Vec<u8>,
+    pub(crate) becomes: Box<dyn Fn() -> Tell + Send + Sync>,
 }
 
 impl Provider {
@@ -61,6 +69,17 @@ impl Provider {
     pub(crate) async fn new(
         manifest: &Manifest,
         data: &[u8],
+        deed: impl Fn(u64) -> Deed + Send + Sync + 'static,
+        (who, gate): (usize, Arc<Gate>),
+    ) -> Provider {
+        Provider::with_draft(manifest, data, None, deed, (who, gate)).await
+    }
+
+    /// The same, with a draft of it.
+    pub(crate) async fn with_draft(
+        manifest: &Manifest,
+        data: &[u8],
+        draft: Option<Draft>,
         deed: impl Fn(u64) -> Deed + Send + Sync + 'static,
         (who, gate): (usize, Arc<Gate>),
     ) -> Provider {
@@ -76,6 +95,7 @@ impl Provider {
             data: data.to_vec(),
             nodes,
             layout: Layout::new([data.len() as u64]),
+            draft,
         });
         let sent = Arc::new(AtomicU64::new(0));
         let (deed, count) = (Arc::new(deed), sent.clone());
@@ -101,10 +121,15 @@ async fn serve(
     (who, gate): (usize, &Gate),
 ) -> std::io::Result<()> {
     let mut frames = Frames::default();
+    let mut draft = None;
     while let Some(ask) = frames.next::<Ask>(&mut stream).await? {
         match ask {
-            Ask::Hello { .. } => {
-                let manifest = content.manifest.len() as u32;
+            Ask::Hello { content: wanted, .. } => {
+                draft = content.draft.as_ref().filter(|draft| *draft.manifest.id().as_bytes() == wanted);
+                let manifest = match draft {
+                    Some(draft) => draft.manifest.encode().len(),
+                    None => content.manifest.len(),
+                } as u32;
                 let (have, records, ext) = Default::default();
                 stream
                     .write_all(&wire::encode(&Tell::Welcome { manifest, have, records, pass_on: true, ext }))
@@ -112,7 +137,14 @@ async fn serve(
             }
             Ask::Manifest => {
                 stream.write_all(&wire::encode(&Tell::Manifest)).await?;
-                stream.write_all(&content.manifest).await?;
+                match draft {
+                    Some(draft) => stream.write_all(&draft.manifest.encode()).await?,
+                    None => stream.write_all(&content.manifest).await?,
+                }
+            }
+            Ask::Final { .. } => {
+                let Some(draft) = draft else { break };
+                stream.write_all(&wire::encode(&(draft.becomes)())).await?;
             }
             Ask::Want { start, count: wanted } => {
                 gate.pass(who).await;
@@ -121,7 +153,10 @@ async fn serve(
                     if deed == Deed::Die {
                         return Ok(());
                     }
-                    let runs = tree::proof_nodes(content.layout.groups(), &segment.groups);
+                    let runs = match draft {
+                        Some(_) => Vec::new(),
+                        None => tree::proof_nodes(content.layout.groups(), &segment.groups),
+                    };
                     let proof: Vec<u8> = runs
                         .into_iter()
                         .flat_map(|run| {
@@ -129,7 +164,8 @@ async fn serve(
                         })
                         .collect();
                     let bytes = content.layout.bytes(0, &segment.groups);
-                    let mut data = content.data[bytes.start as usize..bytes.end as usize].to_vec();
+                    let all = draft.map_or(&content.data, |draft| &draft.data);
+                    let mut data = all[bytes.start as usize..bytes.end as usize].to_vec();
                     if deed == Deed::Lie {
                         let middle = data.len() / 2;
                         data[middle] ^= 1;

@@ -14,6 +14,7 @@ use compeer::{PeerId, Request};
 use compeer_share::staging::{Conflict, Existing, Survey, Target};
 use compeer_share::{Fetch, FetchEvent, Look};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// Files in one answer of a list.
@@ -34,11 +35,18 @@ pub(in crate::control) async fn answer(node: Node, mut request: Request) -> Outc
             let found = found_now(&node, &look, None);
             reply(&request, FOUND, &found).await?;
             let _: Go = next(&mut request).await?;
+            let look = settled(&request, look).await?;
             stream(&node, &request, look).await
         }
         (_, Some(target)) => {
             let survey = look.survey(&target);
-            let survey = survey.await.map_err(|error| blame::fetch(&error))?;
+            let mut survey = survey.await.map_err(|error| blame::fetch(&error))?;
+            if look.is_draft() && !survey.conflicts().is_empty() {
+                // It may be the same: that is known when it is hashed.
+                look = settled(&request, look).await?;
+                let again = look.survey(&target);
+                survey = again.await.map_err(|error| blame::fetch(&error))?;
+            }
             let found = found_now(&node, &look, Some((&target, &survey)));
             reply(&request, FOUND, &found).await?;
             let go: Go = next(&mut request).await?;
@@ -47,10 +55,10 @@ pub(in crate::control) async fn answer(node: Node, mut request: Request) -> Outc
                 Taken::Overwrite => Existing::Overwrite,
                 Taken::Rename => Existing::Rename,
             };
-            let (files, content) = (look.selected().count() as u64, look.content());
+            let (files, named) = (look.selected().count() as u64, look.named());
             let fetch = look.fetch(target, survey, existing).await.map_err(|error| blame::fetch(&error))?;
             watch(&node, &request, fetch, None, files).await?;
-            node.state.asked.done(content.as_bytes());
+            node.state.asked.done(named.as_bytes());
             Ok(())
         }
     }
@@ -81,6 +89,26 @@ async fn find(node: &Node, get: &Get, request: &Request) -> Outcome<(Look, Optio
         Ok(look) => Ok((look?, None)),
         Err(_) => Err(CommandError::unreachable("nobody who has it answered in time")
             .hint("is the sender still running? where it cannot be found, say where it is: --from HOST")),
+    }
+}
+
+/// Waits until the sender has hashed the files, and tells how far that is.
+async fn settled(request: &Request, look: Look) -> Outcome<Look> {
+    if !look.is_draft() {
+        return Ok(look);
+    }
+    let (done, total) = (AtomicU64::new(0), look.manifest().total());
+    let work = look.settled(&done);
+    tokio::pin!(work);
+    let mut ticks = tokio::time::interval(progress::EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            look = &mut work => return look.map_err(|error| blame::fetch(&error)),
+            _ = ticks.tick() => {
+                reply(request, STEP, &hashing(done.load(Ordering::Relaxed), total)).await?;
+            }
+        }
     }
 }
 
@@ -232,7 +260,15 @@ async fn pass_on(request: &Request, mut data: Bytes) -> Outcome {
     Ok(())
 }
 
+/// How far the sender is, who is waited for.
+fn hashing(done_bytes: u64, total_bytes: u64) -> Step {
+    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 1, window_bytes: 0 }
+}
+
 fn step(now: &compeer_share::Snapshot) -> Step {
+    if let Some((done, total)) = now.hashed {
+        return hashing(done, total);
+    }
     Step {
         phase: Phase::Fetching,
         done_bytes: now.done,
