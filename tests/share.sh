@@ -14,7 +14,7 @@ compeer=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
 shift
 scenes=("$@")
-[ $# -gt 0 ] || scenes=(code folder full kill four die public stranger)
+[ $# -gt 0 ] || scenes=(code folder full kill power four die public stranger)
 quick=${SHARE_QUICK:-}
 work=$(mktemp -d)
 ns=share-$$
@@ -34,7 +34,7 @@ cleanup() {
     for pid in "${anchor[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     for n in "${!anchor[@]}" switch; do ip netns del "$ns-$n" 2>/dev/null || true; done
-    umount "$work/small" 2>/dev/null || true
+    umount "$work/small" "$work/b" 2>/dev/null || true
     rm -rf "$work"
 }
 trap cleanup EXIT

@@ -9,7 +9,13 @@ use support::{Home, Running, files, same};
 fn interrupted(alice: &Home, bob: &Home, signal: &str) -> (Running, String) {
     let file = alice.file("slow", 3_000_000);
     let (send, ticket) = alice.send(&["--many", file.to_str().unwrap(), "--limit", "1M"]);
-    let mut command = bob.command(&["--json", "get", &ticket]);
+    let id = cut_off(bob, &ticket, signal);
+    (send, id)
+}
+
+/// Fetches and is cut off.
+fn cut_off(bob: &Home, what: &str, signal: &str) -> String {
+    let mut command = bob.command(&["--json", "get", what]);
     command.current_dir(bob.empty("to"));
     let mut get = Running::new(command);
     let fetching: serde_json::Value = serde_json::from_str(&get.sees("\"fetching\"")).unwrap();
@@ -23,7 +29,7 @@ fn interrupted(alice: &Home, bob: &Home, signal: &str) -> (Running, String) {
         get.complains("compeer transfers --resume");
     }
     drop(get.end());
-    (send, fetching["transfer"].as_str().unwrap().to_string())
+    fetching["transfer"].as_str().unwrap().to_string()
 }
 
 #[test]
@@ -46,7 +52,7 @@ fn what_ctrl_c_and_kill_leave_is_gone_on_with() {
 }
 
 #[test]
-fn the_same_command_goes_on_too_and_a_discarded_one_is_gone() {
+fn a_discarded_one_is_gone() {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));
     let (_send, id) = interrupted(&alice, &bob, "INT");
     let to = bob.temp().join("to");
@@ -58,4 +64,23 @@ fn the_same_command_goes_on_too_and_a_discarded_one_is_gone() {
     assert_eq!(bob.run(&["transfers"]).code(0).out, "");
     bob.run(&["transfers", "--discard", &id]).code(1);
     bob.run(&["transfers", "--resume", &id]).code(1);
+}
+
+/// The code is used up, but not for what it began.
+#[test]
+fn the_same_code_goes_on_after_a_kill() {
+    let port = support::free_port();
+    let (alice, bob) = (Home::new("alice").near(port), Home::new("bob").near(port));
+    let file = alice.file("slow", 3_000_000);
+    let mut send = alice.start(&["send", file.to_str().unwrap(), "--limit", "1M", "--listen", "127.0.0.1:0"]);
+    let line = send.sees("compeer get ");
+    let code = line.rsplit(' ').next().unwrap();
+    cut_off(&bob, code, "KILL");
+    let to = bob.temp().join("to");
+    let ended = bob.run_in(&to, &["--json", "get", code]).code(0);
+    let got = ended.events().into_iter().find(|event| event["event"] == "got").unwrap();
+    assert!(got["received_bytes"].as_u64().unwrap() < 3_000_000, "from the beginning again: {got}");
+    assert!(same(&file, &to.join("slow")));
+    send.succeeds();
+    bob.run_in(&bob.empty("elsewhere"), &["get", code, "--timeout", "1s"]).code(3);
 }

@@ -332,7 +332,14 @@ impl Shares {
         if !record.selected.is_empty() {
             look.choose(record.selected)?;
         }
+        look.found_by(record.code);
         Ok((look, crate::staging::Target { dir: record.dir, file_name: record.file_name }))
+    }
+
+    /// The ticket of an interrupted transfer that began with this code ([`Look::found_by`]), which is used up.
+    pub fn begun_by(&self, code: &str) -> Option<ShareTicket> {
+        let records = Directory::all(&self.inner.store.transfers()).into_iter().map(|one| one.record());
+        records.flatten().find(|(record, _)| record.code == code).map(|(_, ticket)| ticket)
     }
 
     /// Throws away what an interrupted transfer has fetched so far. Whether there was one.

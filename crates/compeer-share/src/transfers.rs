@@ -44,6 +44,9 @@ pub(crate) struct Record {
     /// The draft that it began with, or is: the id follows from that.
     #[serde(default)]
     pub(crate) began: Option<ContentId>,
+    /// The code that led to the ticket; empty when none did. It works once, so whoever types it again means this.
+    #[serde(default)]
+    pub(crate) code: String,
 }
 
 /// Without its secret.

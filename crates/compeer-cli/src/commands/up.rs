@@ -169,7 +169,8 @@ async fn become_the_peer(context: &Context, home: &Home) -> Outcome<Lock> {
             return Err(CommandError::failed(format!(
                 "another command uses this home (process {})",
                 holder.pid
-            )));
+            ))
+            .hint("start `compeer up` when it has ended; for a second peer: compeer up --temp"));
         }
         if !std::mem::replace(&mut said, true) {
             context

@@ -48,10 +48,10 @@ pub enum FetchError {
     Pattern(String),
     /// Nobody is left to fetch from, or nothing came for [`limits::PATIENCE`].
     #[error(
-        "nobody is left who has the rest ({missing} bytes and less): {why}; what has arrived is kept, fetch again to go on"
+        "nobody is left who has the rest ({missing} bytes): {why}; what has arrived is kept, fetch again to go on"
     )]
     NoProvider {
-        /// Bytes of the groups that are missing, at most.
+        /// Unit: bytes.
         missing: u64,
         /// What the last one said.
         why: String,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use compeer::{PeerId, ShareTicket};
+use compeer::{PeerAddr, PeerId, ShareTicket};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::job::{self, Job};
@@ -44,6 +44,7 @@ pub struct Look {
     pub(crate) began: Option<ContentId>,
     /// That draft, if we came by it and it has become this.
     draft: Option<(ShareTicket, Bytes)>,
+    code: String,
 }
 
 impl Look {
@@ -134,6 +135,7 @@ impl Look {
             selected,
             began,
             draft: None,
+            code: String::new(),
         })
     }
 
@@ -167,7 +169,7 @@ impl Look {
         let draft = Some((self.ticket, self.bytes));
         // The stream of the draft is open until here, so that the sender does not see us leave.
         drop(self.opened);
-        Ok(Look { selected: self.selected, began: self.began, draft, ..look })
+        Ok(Look { selected: self.selected, began: self.began, code: self.code, draft, ..look })
     }
 
     /// The draft that this has become of, if a transfer of that is to be gone on with.
@@ -175,7 +177,8 @@ impl Look {
         match self.draft.clone().filter(|_| self.directory(target).is_draft()) {
             None => Ok(self),
             Some((ticket, bytes)) => {
-                Ok(Look { selected: self.selected, ..Look::with(self.inner, ticket, bytes, None)? })
+                let draft = Look::with(self.inner, ticket, bytes, None)?;
+                Ok(Look { selected: self.selected, code: self.code, ..draft })
             }
         }
     }
@@ -233,6 +236,19 @@ impl Look {
             true => Err(FetchError::NothingSelected(Vec::new())),
             false => Ok(()),
         }
+    }
+
+    /// Notes the code that led here, for [`Shares::begun_by`](crate::Shares::begun_by).
+    pub fn found_by(&mut self, code: impl Into<String>) {
+        self.code = code.into();
+    }
+
+    /// One more place to fetch from, asked before those of the ticket.
+    pub fn add_provider(&mut self, place: PeerAddr) {
+        let mut peers = std::mem::take(&mut self.ticket.peers);
+        peers.retain(|peer| peer.id != place.id);
+        peers.insert(0, place);
+        self.ticket = ShareTicket::new(peers, self.ticket.root, self.ticket.secret);
     }
 
     /// The chosen files, in the order of the manifest.
@@ -330,6 +346,7 @@ impl Look {
             selected: if whole { Vec::new() } else { self.selected.clone() },
             draft: self.is_draft(),
             began: self.began,
+            code: self.code.clone(),
         }
     }
 

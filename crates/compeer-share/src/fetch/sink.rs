@@ -213,6 +213,7 @@ mod tests {
             device: None,
             draft: false,
             began: None,
+            code: String::new(),
         };
         directory.create(&record, &manifest.encode()).unwrap();
         let journal = Journal::create(&directory.journal(false), [0; 32], layout.groups()).unwrap();

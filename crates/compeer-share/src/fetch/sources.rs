@@ -149,7 +149,8 @@ pub(super) async fn run(
     }
     let silent = || if why.is_empty() { "nothing came for too long".to_owned() } else { why };
     let why = job.refusal().unwrap_or_else(silent);
-    Err(FetchError::NoProvider { missing: job.missing().len() * GROUP, why })
+    let missing = job.missing().iter().map(|range| job.layout.byte_len(&range)).sum();
+    Err(FetchError::NoProvider { missing, why })
 }
 
 /// Waits for what is still open.

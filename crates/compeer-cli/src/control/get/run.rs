@@ -74,19 +74,23 @@ async fn next(request: &mut Request) -> Outcome<Go> {
 
 async fn find(node: &Node, get: &Get, request: &Request) -> Outcome<(Look, Option<Target>)> {
     if let Some(transfer) = &get.transfer {
+        let (mut look, target) = node.shares.resume(transfer).map_err(|error| blame::fetch(&error))?;
         if let Some(from) = &get.from {
-            node.reach(from).await?;
+            look.add_provider(whence::place(node, from).await?);
         }
-        let (look, target) = node.shares.resume(transfer).map_err(|error| blame::fetch(&error))?;
         return Ok((look, Some(target)));
     }
-    let ticket = whence::ticket(node, get, request).await?;
+    let (ticket, code) = whence::ticket(node, get, request).await?;
     let look = async {
         let ticket = whence::with_place(node, ticket, get.from.as_deref()).await?;
         node.shares.look(&ticket).await.map_err(|error| blame::fetch(&error))
     };
     match tokio::time::timeout(within(get.timeout_ms), look).await {
-        Ok(look) => Ok((look?, None)),
+        Ok(look) => {
+            let mut look = look?;
+            look.found_by(code.unwrap_or_default());
+            Ok((look, None))
+        }
         Err(_) => Err(CommandError::unreachable("nobody who has it answered in time")
             .hint("is the sender still running? where it cannot be found, say where it is: --from HOST")),
     }
