@@ -177,6 +177,29 @@ fn what_is_fetched_while_it_is_hashed_is_whole_and_a_stream_waits() {
     assert_eq!(send.end().0, Some(0));
 }
 
+#[test]
+fn a_file_that_changes_while_it_is_hashed_ends_the_send_and_both_are_told() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    alice.file("d/notes", 40_000_000);
+    // Hashing it takes longer than what follows.
+    let big = alice.sparse("d/disk.img", 64 << 30);
+    let folder = big.parent().unwrap().to_str().unwrap();
+    let (send, ticket) = alice.send(&[folder, "--limit", "4M"]);
+    let to = bob.empty("to");
+    let get = ["--json", "get", &ticket, "--only", "notes", "-o", to.to_str().unwrap()];
+    let mut get = bob.start(&get);
+    get.sees("\"source\"");
+    std::fs::File::options().write(true).open(&big).unwrap().set_len(1).unwrap();
+    let (code, lines) = get.end();
+    assert_eq!(code, Some(1));
+    assert!(
+        lines.iter().any(|line| line.contains("d/disk.img was changed there while it was hashed")),
+        "{lines:?}"
+    );
+    assert_eq!(send.end().0, Some(1));
+    assert!(!to.join("d").exists());
+}
+
 /// Another code with the same number.
 fn wrong(line: &str) -> String {
     let code = line.rsplit(' ').next().unwrap();

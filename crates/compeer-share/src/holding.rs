@@ -127,6 +127,13 @@ pub(crate) struct Draft {
     pub(crate) outcome: watch::Sender<Option<Result<ContentId, (Why, u64)>>>,
 }
 
+impl Draft {
+    /// Whether it is known that nothing will come of it.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(*self.outcome.borrow(), Some(Err(_)))
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         // Nobody can fetch it any more.

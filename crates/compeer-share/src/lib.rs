@@ -1,5 +1,5 @@
-//! Files and folders shared between peers: named by their content, verified before they are
-//! written, resumed, and fetched from many at once.
+//! Files and folders shared between peers: named by their content, verified before they get
+//! their names, resumed, and fetched from many at once.
 //!
 //! An application on the public API of [`compeer`], as a third party could have written it.
 

@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::ContentId;
-use crate::holding::{Access, Holding, Open, ShareEvent};
+use crate::holding::{Access, Draft, Holding, Open, ShareEvent};
 use crate::layout::Segment;
 use crate::limits;
 use crate::pace::Turn;
@@ -175,12 +175,16 @@ impl Server {
         let Some(draft) = &holding.draft else { return Err(wire::malformed("a question about a draft")) };
         let mut outcome = draft.outcome.subscribe();
         if wait {
+            self.flush().await?;
             tokio::select! {
                 biased;
                 _ = outcome.wait_for(Option::is_some) => {}
                 _ = self.stopped.wait_for(|stopped| *stopped) => {}
                 () = tokio::time::sleep(limits::SAY_HASHING) => {}
             }
+        }
+        if *self.stopped.borrow() {
+            return Err(stopped());
         }
         let told = match *outcome.borrow() {
             None => Tell::Hashing { done: draft.progress.done.load(Ordering::Relaxed) },
@@ -233,8 +237,9 @@ impl Server {
         let holding = self.holding.clone();
         for segment in holding.layout.segments(range) {
             let here = self.have.borrow().as_ref().is_none_or(|have| have.contains_range(&segment.line));
+            let lost = holding.draft.as_ref().is_some_and(Draft::is_lost);
             let why = match here {
-                _ if *self.stopped.borrow() => Err(Why::Stopped),
+                _ if lost || *self.stopped.borrow() => Err(Why::Stopped),
                 false => Err(Why::Missing),
                 true => self.opened(segment.file).map(drop),
             };
@@ -294,7 +299,7 @@ impl Server {
             if let Some(turn) = &self.turn {
                 turn.wait(want).await;
                 if *self.stopped.borrow() {
-                    return Err(io::Error::other("the share was stopped"));
+                    return Err(stopped());
                 }
                 // At a slow rate what is gathered would be long in coming.
                 if self.filled >= most {
@@ -366,6 +371,10 @@ async fn in_time(writing: impl Future<Output = io::Result<()>>) -> io::Result<()
         Ok(written) => written,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the fetcher reads nothing")),
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the share was stopped")
 }
 
 /// What is told of what is here: the first [`limits::MAX_RUNS`] runs.

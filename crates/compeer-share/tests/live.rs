@@ -121,6 +121,44 @@ async fn it_is_received_before_it_is_hashed_and_gets_its_names_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_by_a_draft_is_given_on_with_its_proofs() {
+    let (alice, bob, carol) = (Person::new().await, Person::new().await, Person::new().await);
+    // Of more than one piece: what one thread hashes at a time.
+    let size = (64 << 20) + 100_000;
+    let path = alice.write("a", b"begins");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    let (offered, progress) = held_up(&alice, of(&path)).await;
+    let fetch = bob.begin(&ticket(&offered)).await.unwrap();
+    all_here(&fetch).await;
+    go_on(&progress);
+    assert_eq!(done(fetch).await.unwrap().received, size);
+    let now = ticket(&alice.shares.shares()[0]);
+    alice.peer.shutdown().await;
+    let at_bob = ShareTicket { peers: vec![bob.peer.addr()], ..now };
+    let fetched = carol.get(&at_bob).await.unwrap();
+    assert_eq!((fetched.received, fetched.sources), (size, vec![bob.peer.id()]));
+    assert!(carol.read("a") == alice.read("a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_what_a_draft_has_become_of_what_is_none_is_left() {
+    use compeer_share::wire::{self, Ask, Frames};
+    use tokio::io::AsyncWriteExt;
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let ticket = ticket(&alice.offer(&alice.write("a", b"hello")).await);
+    let mut stream = bob.peer.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+    let (me, binding) = (bob.peer.id(), stream.channel_binding());
+    let proof = *wire::proof(&ticket.secret, &ticket.root, &binding, me.as_bytes()).as_bytes();
+    let (record, ext) = Default::default();
+    stream.write_all(&wire::encode(&Ask::Hello { content: ticket.root, proof, record, ext })).await.unwrap();
+    let mut frames = Frames::default();
+    assert!(matches!(within(frames.next(&mut stream)).await, Ok(Some(Tell::Welcome { .. }))));
+    stream.write_all(&wire::encode(&Ask::Final { wait: true })).await.unwrap();
+    assert!(matches!(within(frames.next::<Tell>(&mut stream)).await, Ok(None) | Err(_)));
+    bob.get(&ticket).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_takes_long_to_hash_is_sent_before_it_is() {
     let alice = Person::new().await;
     let path = alice.write("a", &noise(300_000, 1));
@@ -392,6 +430,8 @@ async fn a_wrong_root_is_a_lie() {
     assert_eq!(left.done, 0);
     let (look, _) = bob.shares.resume(&left.id).unwrap();
     assert_eq!((look.is_draft(), look.content()), (false, last.id()));
+    assert!(matches!(bob.get(&ticket).await, Err(FetchError::Lies)));
+    assert_eq!(bob.shares.transfers().len(), 1, "the ticket of the draft leads to the same transfer");
     assert!(bob.shares.discard(&left.id).unwrap());
     assert_eq!(bob.names(), [""; 0]);
 }

@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 
 /// Fetch files: by code, ticket or search result, or from a paired peer who asked.
 ///
-/// Every byte is verified before it is written; the final names appear when all of it is there. Files that are there
-/// and the same are not fetched again. What is on the command line can be read by every user of this machine (`ps`):
-/// give a code or ticket at the prompt, as @FILE, on standard input (`-`) or in COMPEER_CODE where that matters.
+/// The final names appear when all of it is there and every byte is verified. Files that are there and the same are not
+/// fetched again. What is on the command line can be read by every user of this machine (`ps`): give a code or ticket at
+/// the prompt, as @FILE, on standard input (`-`) or in COMPEER_CODE where that matters.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

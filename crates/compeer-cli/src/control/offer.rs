@@ -190,7 +190,13 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
         let told = tokio::select! {
             biased;
             event = events.recv() => match event {
-                Ok(ShareEvent::NotHashed { why }) => return Err(CommandError::failed(text::escape(&why))),
+                Ok(ShareEvent::NotHashed { why }) => {
+                    if !receivers.0.is_empty() {
+                        // They are told too, if they ask now.
+                        tokio::time::sleep(compeer_share::limits::FAREWELL).await;
+                    }
+                    return Err(CommandError::failed(text::escape(&why)));
+                }
                 Ok(ShareEvent::Hashed { content }) => {
                     hashed = true;
                     Some(OfferEvent::Hashed { content: content.to_string() })

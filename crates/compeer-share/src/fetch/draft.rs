@@ -49,12 +49,13 @@ pub(super) fn told(told: &Tell, peer: PeerId, draft: &Manifest) -> Result<Option
 }
 
 /// Waits for the content of a draft. `hashed` is kept at what the sender has hashed. Gives the stream too, which shows
-/// the sender that we are still there.
+/// the sender that we are still there; `before` are those that did so until then.
 pub(super) async fn content(
     inner: &Inner,
     ticket: &ShareTicket,
     draft: &Manifest,
     hashed: &AtomicU64,
+    mut before: Vec<Lane>,
 ) -> Result<(ContentId, Opened), FetchError> {
     let mut pause = AGAIN_FIRST;
     let mut wait = Wait { draft, hashed, still: 0, most: 0, until: Instant::now() + limits::PATIENCE };
@@ -62,10 +63,13 @@ pub(super) async fn content(
         let mut refused = Vec::new();
         for at in ticket.peers.iter().filter(|at| at.id != inner.peer.id()) {
             match Opened::open(&inner.peer, at.clone(), ticket, Vec::new(), false).await {
-                Ok(mut opened) => match wait.at(&mut opened).await? {
-                    Ok(content) => return Ok((content, opened)),
-                    Err(error) => refused.push((at.id, error.into())),
-                },
+                Ok(mut opened) => {
+                    before.clear();
+                    match wait.at(&mut opened).await? {
+                        Ok(content) => return Ok((content, opened)),
+                        Err(error) => refused.push((at.id, error.into())),
+                    }
+                }
                 Err(why) => refused.push((at.id, why)),
             }
         }
@@ -138,6 +142,7 @@ pub(super) async fn fetch(
             () = ended.closed() => Err(FetchError::Unread),
             settled = settle(look, &mut run, lanes, events) => settled,
         },
+        Err(error @ FetchError::NoProvider { .. }) => Err(reason(look).await.unwrap_or(error)),
         Err(error) => Err(error),
     };
     let (look, mut next) = match settled {
@@ -157,6 +162,14 @@ pub(super) async fn fetch(
     next.through(look.ticket, look.opened).await
 }
 
+/// Why a draft is not to be had any more, if its sender says so.
+async fn reason(look: Look) -> Option<FetchError> {
+    let sender = look.ticket.peers.first()?.clone();
+    let opened = Opened::open(&look.inner.peer, sender, &look.ticket, Vec::new(), false).await;
+    let mut opened = opened.ok()?;
+    told(&opened.becomes(false).await.ok()?, opened.peer, &look.manifest).err()
+}
+
 /// All of a draft has come: finds out what of it is right, and what runs from here on. `lanes` are those it came by.
 async fn settle(
     look: Look,
@@ -165,9 +178,8 @@ async fn settle(
     events: mpsc::Sender<FetchEvent>,
 ) -> Result<(Look, Run), FetchError> {
     let job = run.job.clone();
-    let (content, _open) = content(&look.inner, &look.ticket, &look.manifest, &job.hashed).await?;
+    let (content, _open) = content(&look.inner, &look.ticket, &look.manifest, &job.hashed, lanes).await?;
     let look = look.completed(content).await?;
-    drop(lanes);
     let place = run.place.take();
     let work = tokio::task::spawn_blocking(move || {
         let (Sink::Disk(disk), Some((placement, directory))) = (&job.sink, place) else {
@@ -183,8 +195,10 @@ async fn settle(
         }
         let hashes = (settled.pack, settled.journal);
         let prepared = look.prepared(placement, directory, disk.staging.clone(), hashes, settled.have);
-        let run = look.run(prepared, events);
-        Ok((look, run))
+        Ok((look, prepared))
     });
-    work.await.map_err(|panic| FetchError::Disk(panic.to_string()))?
+    let (look, prepared) = work.await.map_err(|panic| FetchError::Disk(panic.to_string()))??;
+    // Not before: from here on it is served, until it is run to its end.
+    let run = look.run(prepared, events);
+    Ok((look, run))
 }

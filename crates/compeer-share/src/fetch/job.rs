@@ -166,9 +166,11 @@ impl Job {
         self.news.notify_waiters();
     }
 
-    /// A provider told of others.
+    /// A provider told of others. Of a draft there are none.
     pub(super) fn heard_of(&self, from: PeerId, records: &[Vec<u8>]) {
-        self.shares.heard(self.manifest.id(), from, records);
+        if !self.manifest.is_draft() {
+            self.shares.heard(self.manifest.id(), from, records);
+        }
     }
 
     pub(super) fn next_want(&self, source: Source) -> Option<Range<u64>> {

@@ -154,7 +154,8 @@ impl Look {
         if !self.is_draft() {
             return Ok(self);
         }
-        let (content, _open) = draft::content(&self.inner, &self.ticket, &self.manifest, hashed).await?;
+        let (content, _open) =
+            draft::content(&self.inner, &self.ticket, &self.manifest, hashed, Vec::new()).await?;
         self.completed(content).await
     }
 
@@ -393,7 +394,9 @@ impl Look {
         let (manifest, layout) = (self.manifest.clone(), self.layout.clone());
         let disk = Disk::new(staging, pack, manifest, layout, journal, directory.clone());
         let mut plan = Plan::new(missing);
-        plan.begin_at(self.origin());
+        if !self.is_draft() {
+            plan.begin_at(self.origin());
+        }
         Prepared {
             plan,
             sink: Sink::Disk(Box::new(disk)),
@@ -406,7 +409,7 @@ impl Look {
     }
 
     /// Where in the line to begin: elsewhere than others who fetch the same, so that each soon has what the others
-    /// lack. The same each time.
+    /// lack. The same each time. A draft begins where its sender begins to hash, and so reads its disk anyway.
     fn origin(&self) -> u64 {
         let mut hasher = blake3::Hasher::new_derive_key("compeer 2026 share origin");
         let hash = hasher.update(self.inner.peer.id().as_bytes()).update(&self.ticket.root).finalize();
