@@ -9,6 +9,7 @@
 //! * [`Kind`]: the word by which a handler is found.
 //! * [`ext`]: how structures grow without changing.
 //! * [`frame`] and [`session`]: the wire, and the state machine of one connection.
+//! * [`classic`]: the frame of the 2007 protocol, for old programs.
 //! * [`limits`]: every bound, with unit and reason.
 //! * [`text`]: foreign text made fit to be shown.
 //!
@@ -18,6 +19,7 @@
 pub mod addr;
 mod base32;
 mod bounded;
+pub mod classic;
 pub mod ext;
 pub mod frame;
 mod kind;

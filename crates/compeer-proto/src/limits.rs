@@ -193,3 +193,15 @@ pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
 /// A timer this late means that the whole process was stopped, and proves nothing about others.
 pub const LATE_TIMER: Duration = Duration::from_secs(2);
+
+// classic
+
+/// Bytes of a classic frame read at a time, at most. Unit: bytes. What a frame takes in memory grows by this
+/// as it comes, however long its header says it is.
+pub const CLASSIC_READ: usize = 16 * 1024;
+
+/// Longest payload of a classic request. Unit: bytes. That of a message, so that either kind of caller may say as much.
+pub const CLASSIC_MAX_BODY: u32 = MAX_BODY;
+
+/// Longest payload of a classic reply, which may be a whole file. Unit: bytes. A guess: a client keeps it in memory.
+pub const CLASSIC_MAX_REPLY: u32 = 64 * 1024 * 1024;

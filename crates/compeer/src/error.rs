@@ -172,6 +172,9 @@ pub enum SpawnError {
     /// A kind given to the builder is not 1 to 64 bytes.
     #[error("a kind is 1 to 64 bytes")]
     Kind,
+    /// A kind of a classic handler cannot arrive.
+    #[error("a kind of the classic protocol is four bytes, with letters in upper case")]
+    ClassicKind,
     /// The nickname is empty or longer than 64 bytes.
     #[error("a name is 1 to 64 bytes")]
     Name,
@@ -190,7 +193,7 @@ pub enum ReplyError {
     /// The caller is gone or wants no more; stop work.
     #[error("the caller is gone")]
     Gone,
-    /// The body is beyond what the caller takes.
+    /// The body is beyond what the caller takes: 1 MiB, for a classic caller 64 MiB.
     #[error("the body is too large for a message (1 MiB); use a stream")]
     TooLarge,
     /// A kind must be 1 to 64 bytes.

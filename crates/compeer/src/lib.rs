@@ -104,6 +104,7 @@
 //! - [`Table`], [`Router`], [`Stabilizer`]: the framework's other nouns.
 //! - [`Stream`]: bytes in bulk beside the messages.
 //! - [`discovery`]: who is near, on the local network.
+//! - [`classic`]: plaintext requests with programs of the 2007 framework, when asked for.
 //! - [`transport::memory`]: a network inside the process, for tests with a
 //!   thousand peers in virtual time.
 //! - [`local`]: steering a running peer from other programs on the machine.
@@ -131,7 +132,8 @@
 //!
 //! # What it promises
 //!
-//! A handler always knows who asks: the sender's key was proven. A request runs
+//! A handler always knows who asks: the sender's key was proven. (One for [`classic`]
+//! callers is of another type, and has no sender.) A request runs
 //! at most once; [`RequestError::Disconnected`] says that it may have run.
 //! Handlers run concurrently, and a panicking one fails its own request only.
 //! A peer may call itself. Reading replies slowly holds up nothing but those
@@ -140,6 +142,7 @@
 
 mod addrs;
 mod call;
+pub mod classic;
 mod clock;
 pub mod discovery;
 mod error;
@@ -188,6 +191,8 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Pages whose programs are compiled and run with the doc tests.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../../../docs/classic.md")]
+    mod classic {}
     #[doc = include_str!("../../../docs/from-btpeer.md")]
     mod from_btpeer {}
     #[doc = include_str!("../../../README.md")]

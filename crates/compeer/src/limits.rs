@@ -109,3 +109,23 @@ pub const MAX_NEARBY_RECORDS: i64 = 16 * MAX_NEARBY as i64;
 /// Numbers of codes in one announcement. Unit: numbers. As many of three digits as
 /// fit one string of a TXT record (255 bytes, RFC 6763 §6.1).
 pub const MAX_CODE_NUMBERS: usize = 32;
+
+/// Classic connections at a time, whatever they do. Unit: connections, each with a descriptor. As many as handshakes
+/// under way; beyond it the oldest one of the prefix with the most goes.
+pub const CLASSIC_CONNECTIONS: usize = 1024;
+
+/// Classic connections of one IPv4 address or IPv6 /56 that are served at a time; others wait for their turn. Unit:
+/// connections. Loopback is exempt. A guess: a school behind one router.
+pub const CLASSIC_PER_PREFIX: usize = 64;
+
+/// How long a classic caller may take to say a whole frame, the first one counted from its coming.
+pub const CLASSIC_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a classic caller may take nothing of what is written to it.
+pub const CLASSIC_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a classic handler may take, with all its replies. [`CLASSIC_MAX_REPLY`] at 220 KB/s.
+pub const CLASSIC_TIME: Duration = Duration::from_secs(300);
+
+/// Payloads longer than [`CLASSIC_READ`] of all classic requests together; further ones wait. Unit: KiB.
+pub const CLASSIC_ROOM_KIB: usize = 64 * 1024;

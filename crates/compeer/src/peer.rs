@@ -25,7 +25,7 @@ use crate::link::Link;
 use crate::transport::{ByteStream, Purpose};
 use crate::{ConnectError, Event, RequestError, SpawnError, Stream, Table, limits, lock};
 
-mod accept;
+pub(crate) mod accept;
 mod builder;
 pub(crate) mod connect;
 mod connection;

@@ -23,9 +23,11 @@ use crate::{Event, limits, lock};
 #[cfg(test)]
 mod tests;
 
-/// Handshakes under way.
-#[derive(Default)]
-pub(super) struct Pending {
+/// Callers being served: handshakes under way, or classic connections.
+pub(crate) struct Pending {
+    /// How many there may be, and how many of one prefix are served at a time.
+    most: usize,
+    most_per_prefix: usize,
     by_prefix: BTreeMap<IpAddr, Prefix>,
     count: usize,
     next: u64,
@@ -45,25 +47,33 @@ pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
     lock(&inner.recent_addrs).take();
     for mut listener in listeners {
         let (of_task, pending) = (inner.clone(), inner.pending.clone());
-        inner.listening.send_modify(|n| *n += 1);
-        let accepting = spawn_until_down(inner, async move {
+        accepting(inner, async move {
             loop {
                 match listener.accept().await {
                     Ok(incoming) => admit(&of_task, &pending, incoming),
-                    Err(error) => {
-                        of_task.tell(Event::AcceptPaused { reason: error.to_string() });
-                        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                    }
+                    Err(error) => pause(&of_task, &error).await,
                 }
             }
         });
-        let counted = Listening(inner.clone());
-        inner.runtime.spawn(async move {
-            let _counted = counted;
-            // The socket goes with the task.
-            let _ = accepting.await;
-        });
     }
+}
+
+/// Runs what accepts on a socket until the peer shuts down, which waits for it to be gone.
+pub(crate) fn accepting(inner: &Arc<Inner>, accept: impl Future<Output = ()> + Send + 'static) {
+    inner.listening.send_modify(|n| *n += 1);
+    let accepting = spawn_until_down(inner, accept);
+    let counted = Listening(inner.clone());
+    inner.runtime.spawn(async move {
+        let _counted = counted;
+        // The socket goes with the task.
+        let _ = accepting.await;
+    });
+}
+
+/// Says that nobody can be let in, and waits a moment.
+pub(crate) async fn pause(inner: &Inner, error: &std::io::Error) {
+    inner.tell(Event::AcceptPaused { reason: error.to_string() });
+    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
 }
 
 /// One listening socket; shutdown waits until there is none, however its task
@@ -77,23 +87,35 @@ impl Drop for Listening {
 }
 
 fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) {
-    let prefix = prefix(incoming.from.ip());
-    let (number, turns, pushed_out) = lock(pending).take(prefix);
-    // Not under the lock: a task that is dropped here gives its place back.
-    if let Some(oldest) = pushed_out {
-        oldest.abort();
-    }
-    let place = Place(pending.clone(), prefix, number);
     let of_task = inner.clone();
-    let task = spawn_until_down(inner, async move {
-        let _place = place;
-        let Ok(_turn) = turns.acquire().await else { return };
+    place(inner, pending, incoming.from.ip(), async move {
         match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, incoming.handshake).await {
             Ok(Ok(wire)) => connect::take_in(&of_task, wire).await,
             // Port scans and web browsers call everywhere: no event, only a log.
             Ok(Err(error)) => tracing::debug!(from = %incoming.from, %error, "handshake failed"),
             Err(_) => tracing::debug!(from = %incoming.from, "handshake too slow"),
         }
+    });
+}
+
+/// Gives a caller a place among those who are pending, and serves it when it is its turn.
+pub(crate) fn place(
+    inner: &Arc<Inner>,
+    pending: &Arc<Mutex<Pending>>,
+    from: IpAddr,
+    served: impl Future<Output = ()> + Send + 'static,
+) {
+    let prefix = prefix(from);
+    let (number, turns, pushed_out) = lock(pending).take(prefix);
+    // Not under the lock: a task that is dropped here gives its place back.
+    if let Some(oldest) = pushed_out {
+        oldest.abort();
+    }
+    let place = Place(pending.clone(), prefix, number);
+    let task = spawn_until_down(inner, async move {
+        let _place = place;
+        let Ok(_turn) = turns.acquire().await else { return };
+        served.await;
     });
     lock(pending).set_task(prefix, number, task.abort_handle());
 }
@@ -107,21 +129,28 @@ fn prefix(ip: IpAddr) -> IpAddr {
     }
 }
 
+impl Default for Pending {
+    fn default() -> Self {
+        Pending::new(limits::MAX_PENDING, limits::MAX_PENDING_PER_PREFIX)
+    }
+}
+
 impl Pending {
+    pub(crate) fn new(most: usize, most_per_prefix: usize) -> Self {
+        Pending { most, most_per_prefix, by_prefix: BTreeMap::new(), count: 0, next: 0 }
+    }
+
     /// A place for one more handshake: its number, whose turn it waits for, and
     /// who has to go for it.
     fn take(&mut self, prefix: IpAddr) -> (u64, Arc<Semaphore>, Option<AbortHandle>) {
-        let full = self.count >= limits::MAX_PENDING;
+        let full = self.count >= self.most;
         let fullest = self.by_prefix.values_mut().max_by_key(|prefix| prefix.places.len());
         // The place itself is given back when the task is gone.
         let oldest = fullest.filter(|_| full).and_then(|prefix| prefix.places.pop_front());
         self.count += 1;
         self.next += 1;
-        let new = || {
-            let most =
-                if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { limits::MAX_PENDING_PER_PREFIX };
-            Prefix { places: VecDeque::new(), turns: Arc::new(Semaphore::new(most)) }
-        };
+        let most = if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { self.most_per_prefix };
+        let new = || Prefix { places: VecDeque::new(), turns: Arc::new(Semaphore::new(most)) };
         let entry = self.by_prefix.entry(prefix).or_insert_with(new);
         entry.places.push_back((self.next, None));
         (self.next, entry.turns.clone(), oldest.and_then(|(_, task)| task))

@@ -6,6 +6,7 @@
 //! and lives on the system's clock and randomness.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::inner::{DEFAULT_CONNECTIONS, Inner};
 use super::{Peer, accept, keep};
+use crate::classic::{self, Classic};
 use crate::clock::Dice;
 use crate::error::SpawnError;
 use crate::handler::{Access, Handler, Registry, StreamHandler};
@@ -34,9 +36,13 @@ pub struct ListenAddr(Vec<Result<SocketAddr, String>>);
 impl ListenAddr {
     /// A listener at each, or none at all.
     pub(super) fn open(self, transport: &dyn Transport) -> Result<Vec<Box<dyn Listener>>, SpawnError> {
+        self.open_with(|addr| transport.listen(addr))
+    }
+
+    fn open_with<T>(self, listen: impl Fn(SocketAddr) -> io::Result<T>) -> Result<Vec<T>, SpawnError> {
         let open = |addr: Result<SocketAddr, String>| {
             let addr = addr.map_err(SpawnError::Address)?;
-            transport.listen(addr).map_err(|source| SpawnError::Listen { addr, source })
+            listen(addr).map_err(|source| SpawnError::Listen { addr, source })
         };
         self.0.into_iter().map(open).collect()
     }
@@ -75,6 +81,8 @@ pub struct Builder {
     blocked: BTreeSet<PeerId>,
     handlers: Vec<(Option<Kind>, Access, Arc<dyn Handler>)>,
     stream_handlers: Vec<(Option<Kind>, Access, Arc<dyn StreamHandler>)>,
+    classic: Vec<Result<SocketAddr, String>>,
+    classic_handlers: Vec<(Option<Kind>, Arc<dyn classic::Handler>)>,
     router: Arc<dyn Router>,
     stabilizers: Vec<(Duration, Arc<dyn Stabilizer>)>,
     transport: Option<Arc<dyn Transport>>,
@@ -96,6 +104,8 @@ impl Builder {
             blocked: BTreeSet::new(),
             handlers: Vec::new(),
             stream_handlers: Vec::new(),
+            classic: Vec::new(),
+            classic_handlers: Vec::new(),
             router: Arc::new(Direct),
             stabilizers: Vec::new(),
             transport: None,
@@ -182,6 +192,20 @@ impl Builder {
         self
     }
 
+    /// Where to listen for programs of the classic protocol, who prove nothing and whose words anybody on the way can
+    /// read: see [`classic`]. May be called more than once. Default: nowhere. Port 0 is any free
+    /// one: [`Peer::classic_addrs`] tells.
+    pub fn classic(mut self, addr: impl Into<ListenAddr>) -> Self {
+        self.classic.extend(addr.into().0);
+        self
+    }
+
+    /// Registers a handler for classic callers: see [`Peer::handle_classic`].
+    pub fn handle_classic<K: TryInto<Kind>>(mut self, kind: K, handler: impl classic::Handler) -> Self {
+        self.classic_handlers.push((kind.try_into().ok(), Arc::new(handler)));
+        self
+    }
+
     /// Who chooses the next hop. Default: [`Direct`].
     pub fn router(mut self, router: impl Router) -> Self {
         self.router = Arc::new(router);
@@ -232,10 +256,17 @@ impl Builder {
         for (kind, access, handler) in self.stream_handlers {
             stream_handlers.insert(kind.ok_or(SpawnError::Kind)?, (access, handler));
         }
+        let classic = Classic::default();
+        for (kind, handler) in self.classic_handlers {
+            if !kind.is_some_and(|kind| classic.insert(kind, handler)) {
+                return Err(SpawnError::ClassicKind);
+            }
+        }
         let identity = self.identity.unwrap_or_else(Identity::generate);
         let tls = TlsTransport::new(&identity)?;
         let transport = self.transport.unwrap_or_else(|| Arc::new(tls.clone()));
         let listeners = ListenAddr(self.listen).open(&*transport)?;
+        let classic_listeners = ListenAddr(self.classic).open_with(classic::bind)?;
         let dice = Dice::new(self.seed)?;
         let hello = Hello {
             agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -271,11 +302,13 @@ impl Builder {
             request_timeout: self.request_timeout,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
             max_connections: self.max_connections,
+            classic,
             events: Mutex::new(Some(broadcast::channel(limits::EVENT_QUEUE).0)),
             down: watch::Sender::new(false),
             listening: watch::Sender::new(0),
         });
         accept::listen(&inner, listeners);
+        classic::serve(&inner, classic_listeners);
         keep::sweep(&inner);
         for (every, stabilizer) in self.stabilizers {
             keep::stabilize(&inner, every, stabilizer);

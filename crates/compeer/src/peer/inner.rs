@@ -18,6 +18,7 @@ use super::accept::Pending;
 use super::connect::Dialling;
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
+use crate::classic::Classic;
 use crate::clock::Dice;
 use crate::handler::{Access, Handler, Registry, StreamHandler, StreamHandlers};
 use crate::link::driver::Host;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) request_timeout: Duration,
     pub(crate) budget: Arc<Budget>,
     pub(crate) max_connections: usize,
+    pub(crate) classic: Classic,
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) down: watch::Sender<bool>,
     /// Counts the tasks that hold listening sockets.

@@ -160,21 +160,26 @@ impl Transport for TlsTransport {
     }
 
     fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        use socket2::{Domain, Protocol, Socket, Type};
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        // Unix only: elsewhere it would let two programs share the port.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = bind(addr)?;
         let local = listener.local_addr()?;
         Ok(Box::new(TlsListener { listener, local, acceptor: self.acceptor.clone() }))
     }
+}
+
+/// A listening socket, with a queue that is long enough for a crowd.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // Unix only: elsewhere it would let two programs share the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
 }
 
 struct TlsListener {

@@ -58,3 +58,17 @@ async fn places_given_back_leave_nothing_behind() {
     assert_eq!(pending.count, 0);
     assert!(pending.by_prefix.is_empty());
 }
+
+#[tokio::test]
+async fn classic_callers_have_turns_and_places_of_their_own() {
+    let mut pending = Pending::new(limits::CLASSIC_CONNECTIONS, limits::CLASSIC_PER_PREFIX);
+    let mut turns = Vec::new();
+    for _ in 0..limits::CLASSIC_PER_PREFIX {
+        turns.push(enter(&mut pending, "203.0.113.7").1.try_acquire_owned().unwrap());
+    }
+    assert!(enter(&mut pending, "203.0.113.7").1.try_acquire_owned().is_err());
+    while pending.count < limits::CLASSIC_CONNECTIONS {
+        assert!(enter(&mut pending, "203.0.113.7").2.is_none());
+    }
+    assert!(enter(&mut pending, "203.0.113.9").2.is_some(), "the oldest of the crowd goes");
+}
