@@ -13,13 +13,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use compeer::{Failure, Peer, PeerAddr, Request, RequestError, ShareTicket};
+use compeer::{BoxFuture, Failure, Peer, PeerAddr, Request, RequestError, ShareTicket};
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::ContentId;
+use crate::classic::Beyond;
 use crate::limits::{
-    BROWSE_PAGE, FIND_QUEUE, MAX_BROWSE, MAX_FIND_TIME, MAX_FINDS, MAX_FOUND_HERE, MAX_HOPS, MAX_QUERY,
+    BROWSE_PAGE, FIND_MARGIN, FIND_QUEUE, MAX_BROWSE, MAX_FIND_TIME, MAX_FINDS, MAX_FOUND_HERE, MAX_HOPS,
+    MAX_QUERY,
 };
 
 mod catalogue;
@@ -39,6 +42,12 @@ pub trait Lookup: Send + Sync + 'static {
 
     /// Public shares in the order of their numbers, those after number `after` (0: from the first); at most `most`.
     fn browse(&self, after: u64, most: usize) -> Vec<Published>;
+
+    /// What old programs have that fits these words, as far as that is known after `left`. Default: nothing, at once.
+    fn beyond(&self, words: &str, left: Duration) -> BoxFuture<'static, Vec<Beyond>> {
+        let _ = (words, left);
+        Box::pin(std::future::ready(Vec::new()))
+    }
 
     /// How many others are known to have this content. Default: none.
     fn others(&self, content: ContentId) -> u32 {
@@ -60,8 +69,12 @@ pub struct Found {
     pub files: u32,
     /// How many others the provider knows who have it too.
     pub others: u32,
-    /// What opens it: fetch it with this.
+    /// What opens it: fetch it with this. Of what an old program has it is only a promise: see
+    /// [`Shares::ticket`](crate::Shares::ticket).
     pub ticket: ShareTicket,
+    /// The old program that has it, if one has: `host:port`, to be escaped when shown. Nothing proves what that gives, and
+    /// its size is not known.
+    pub classic: Option<String>,
 }
 
 impl Found {
@@ -121,6 +134,15 @@ impl Finder {
     /// [`MAX_HOPS`]. After `timeout` (at most [`MAX_FIND_TIME`]) it ends with what there is. What this peer
     /// shares itself is not found.
     pub fn search(&self, words: &str, hops: u8, timeout: Duration) -> Search {
+        self.begin(words, hops, timeout, true)
+    }
+
+    /// The same, without asking the old programs that this peer speaks with.
+    pub(crate) fn search_peers(&self, words: &str, hops: u8, timeout: Duration) -> Search {
+        self.begin(words, hops, timeout, false)
+    }
+
+    fn begin(&self, words: &str, hops: u8, timeout: Duration, beyond: bool) -> Search {
         let query = Query {
             id: random(),
             words: wire::clip(words, MAX_QUERY).to_owned(),
@@ -131,11 +153,20 @@ impl Finder {
         let (done, ended) = oneshot::channel();
         // If it comes back to us, it is over.
         self.inner.memory().note(query.id, u8::MAX, self.peer.clock().now());
-        let peer = self.peer.clone();
+        let (peer, lookup) = (self.peer.clone(), self.inner.lookup.clone());
         let task = tokio::spawn(async move {
             let mut relay = Relay::new(To::Us(peer.id(), found));
             let left = timeout.min(MAX_FIND_TIME);
-            let _ = done.send(spread(&peer, &query, None, left, &mut relay).await);
+            let beyond = async {
+                match beyond {
+                    true => lookup.beyond(&query.words, left).await,
+                    false => Vec::new(),
+                }
+            };
+            let (mut summary, beyond) = join(spread(&peer, &query, None, left, &mut relay), beyond).await;
+            relay.pass_beyond(beyond, peer.addr()).await;
+            summary.truncated |= relay.summary(true).truncated;
+            let _ = done.send(summary);
         });
         Search { from, ended, task: task.abort_handle() }
     }
@@ -213,9 +244,10 @@ pub fn by_content(found: Vec<Found>) -> Vec<(Found, usize)> {
 
 impl From<Listing> for Found {
     fn from(listing: Listing) -> Self {
+        let classic = listing.classic();
         let Listing { content, name, bytes, files, others, at, secret, .. } = listing;
         let ticket = ShareTicket::new([at], *content.as_bytes(), secret);
-        Found { content, name, bytes, files, others, ticket }
+        Found { content, name, bytes, files, others, ticket, classic }
     }
 }
 
@@ -244,13 +276,23 @@ impl Inner {
             }
         }
         let left = request.time_left().unwrap_or(MAX_FIND_TIME).min(MAX_FIND_TIME);
-        let summary = match query.hops.checked_sub(1) {
-            Some(hops) => {
-                let query = Query { hops, ..query };
-                spread(request.peer(), &query, Some(request.sender()), left, &mut relay).await
+        // Time to say what came of it.
+        let beyond = self.lookup.beyond(&query.words, left.saturating_sub(FIND_MARGIN.max(left / 8)));
+        let spread = async {
+            match query.hops.checked_sub(1) {
+                Some(hops) => {
+                    let query = Query { hops, ..query };
+                    spread(request.peer(), &query, Some(request.sender()), left, &mut relay).await
+                }
+                None => relay.summary(true),
             }
-            None => relay.summary(true),
         };
+        let (mut summary, beyond) = match seen {
+            Seen::Never => join(spread, beyond).await,
+            _ => (spread.await, Vec::new()),
+        };
+        relay.pass_beyond(beyond, request.peer().addr()).await;
+        summary.truncated |= relay.summary(true).truncated;
         Ok(request.reply(Reply::Done(summary).encode()).await?)
     }
 

@@ -3,6 +3,7 @@
 //!
 //! An application on the public API of [`compeer`], as a third party could have written it.
 
+pub mod classic;
 pub mod code;
 mod content;
 mod fetch;
@@ -20,6 +21,7 @@ mod pace;
 pub mod plan;
 pub mod providers;
 mod ranges;
+mod rates;
 pub mod record;
 mod serve;
 mod shares;

@@ -243,3 +243,94 @@ pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
 /// Contents that are served on after they were fetched; the oldest is let go. Unit: shares, each with an open file.
 pub const MAX_FETCHED: usize = 64;
+
+// the file-sharing program of 2007
+
+/// Programs of the classic protocol in the roster when `max_peers` is 0. Unit: programs. A guess: a search goes to all
+/// of them.
+pub const MAX_CLASSIC: usize = 256;
+
+/// Longest id of such a program, longest key of a search, longest name of a file. Unit: bytes of UTF-8. That of a name on
+/// any file system we know.
+pub const MAX_CLASSIC_WORD: usize = 255;
+
+/// What one address may ask for at once that has us remember or tell others something (JOIN, QUIT, QUER, RESP). Unit:
+/// requests. A guess: a program that joins and searches by hand is far from it.
+pub const CLASSIC_BURST: f64 = 64.0;
+
+/// And how many a second after that. Unit: requests per second.
+pub const CLASSIC_A_SECOND: f64 = 8.0;
+
+/// Calls that others can have us make to one address at once: answers to searches, and who says he is there. Unit: calls.
+pub const CLASSIC_CALLS_BURST: f64 = 32.0;
+
+/// And how many a second after that. Unit: calls per second. Nobody is flooded by them.
+pub const CLASSIC_CALLS_A_SECOND: f64 = 4.0;
+
+/// Addresses that are counted for the above. Unit: addresses; when all have just asked, a new one has to wait.
+pub const CLASSIC_COUNTED: usize = 4096;
+
+/// Calls to programs of the classic protocol under way at a time that others had us make. Unit: calls. A guess.
+pub const CLASSIC_CALLS: usize = 64;
+
+/// How long such a call may take.
+pub const CLASSIC_CALL_TIME: Duration = Duration::from_secs(5);
+
+/// Searches of classic programs that are worked on at a time. Unit: searches; others are acknowledged and dropped, as
+/// the original promises no answer either.
+pub const CLASSIC_SEARCHES: usize = 32;
+
+/// Searches (return address and key) that are remembered, so that each is worked on once. Unit: searches; the oldest goes.
+pub const CLASSIC_SEEN: usize = 4096;
+
+/// How long. Longer than a flood takes to die down, and short enough that a person who searches again is heard.
+pub const CLASSIC_SEEN_FOR: Duration = Duration::from_secs(10);
+
+/// How often a search may be handed on. Unit: hops.
+pub const CLASSIC_MAX_TTL: i64 = 8;
+
+/// How often our own are: the default of the original. Unit: hops.
+pub const CLASSIC_TTL: i64 = 4;
+
+/// How long answers of classic programs are waited for: nobody says that there are no more. A guess.
+pub const CLASSIC_WAIT: Duration = Duration::from_secs(2);
+
+/// Files that are remembered which others said they have. Unit: names; the oldest goes.
+pub const CLASSIC_NAMES: usize = 1024;
+
+/// How long such a name is good: a promise to bring the file, too. A guess: as long as somebody thinks about what was found.
+pub const CLASSIC_TOLD_FOR: Duration = Duration::from_secs(600);
+
+/// Native shares that are looked into for one search of a classic program. Unit: shares. A guess.
+pub const CLASSIC_LOOKS: usize = 4;
+
+/// How long a search of a classic program may take among native peers, looking into shares included.
+pub const CLASSIC_LOOK_TIME: Duration = Duration::from_secs(10);
+
+/// Files of other peers that are fetched at a time for those of the other protocol. Unit: files.
+pub const CLASSIC_FETCHES: usize = 4;
+
+/// How long one of them may take.
+pub const CLASSIC_FETCH_TIME: Duration = Duration::from_secs(120);
+
+/// Files of other peers that are kept for those of the other protocol. Unit: bytes; those used longest ago go.
+pub const CLASSIC_CACHE: u64 = 512 * 1024 * 1024;
+
+/// And in number. Unit: files, some with an open file each.
+pub const CLASSIC_CACHE_FILES: usize = 64;
+
+/// Programs that are called while joining. Unit: programs. A guess: more than a roster has any use for.
+pub const CLASSIC_VISITS: usize = 64;
+
+/// Bytes of a list of programs that are read. Unit: bytes. Some thousand programs.
+pub const CLASSIC_LIST: u32 = 128 * 1024;
+
+/// Checks in a row that a program in the roster may miss. Unit: checks. The original forgives none.
+pub const CLASSIC_MISSES: u32 = 3;
+
+/// Longest file that goes over the bridge to old programs, or comes from one. Unit: bytes. What fits one of their frames
+/// in our memory.
+pub const CLASSIC_FILE: u32 = compeer::limits::CLASSIC_MAX_REPLY;
+
+/// How far a search of an old program goes among native peers. Unit: hops; as a search of our own.
+pub const CLASSIC_NATIVE_HOPS: u8 = 2;

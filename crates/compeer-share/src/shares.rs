@@ -10,7 +10,7 @@ mod offering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use compeer::{Identity, Peer, PeerAddr, RequestError, ShareTicket, Stream};
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::ContentId;
+use crate::classic;
 use crate::fetch::{FetchError, Look};
 use crate::find::{self, Catalogue, Finder, Found, Search};
 use crate::hash::{HashError, Progress};
@@ -166,6 +167,8 @@ pub(crate) struct Inner {
     catalogue: OnceLock<Catalogue>,
     /// Changes when the book has something new.
     pub(crate) news: watch::Sender<u64>,
+    /// Who speaks with old programs for us.
+    beyond: OnceLock<Weak<classic::Inner>>,
 }
 
 /// File sharing on a peer. Clones are the same.
@@ -189,6 +192,7 @@ impl Shares {
             book: Arc::new(Mutex::new(Providers::new(peer.id()))),
             catalogue: OnceLock::new(),
             news: watch::Sender::new(0),
+            beyond: OnceLock::new(),
         });
         let serving = Arc::downgrade(&inner);
         let handler = move |stream: Stream| {
@@ -224,6 +228,15 @@ impl Shares {
             Some(finder) => finder.browse(of).await,
             None => Err(RequestError::NoHandler),
         }
+    }
+
+    /// Has a file of an old program brought by the peer that told of it ([`Found::classic`]); gives the ticket by
+    /// which it can be fetched from there, in place of the one that was found.
+    ///
+    /// # Errors
+    /// The peer cannot be reached, or cannot get the file.
+    pub async fn bring(&self, promised: &ShareTicket) -> Result<ShareTicket, RequestError> {
+        classic::bring(self, promised).await
     }
 
     /// Shares files and folders: lists and hashes them, then serves them; with [`Offer::draft_from`], serves them and

@@ -92,6 +92,11 @@ impl Store {
         Store(Arc::new(Shared { dir: dir.into(), database: Mutex::new(None) }))
     }
 
+    /// Where all of it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// Where the transfers are.
     pub(crate) fn transfers(&self) -> PathBuf {
         self.0.dir.join("transfers")

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use compeer::{PeerId, Time};
 
 use crate::limits::{FIND_BURST, FINDS_A_SECOND, MAX_SEEN, SEEN_FOR};
+use crate::rates::Rates;
 
 /// Whether a search has come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +22,13 @@ pub(super) enum Seen {
     Again,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
     /// With how many hops left it came, at most.
     searches: BTreeMap<[u8; 16], u8>,
     /// The same in the order in which they came first.
     order: VecDeque<(Time, [u8; 16])>,
-    /// What each peer may still ask for, and when that was true.
-    askers: BTreeMap<PeerId, (f64, Time)>,
+    askers: Rates<PeerId>,
 }
 
 impl Memory {
@@ -66,20 +66,14 @@ impl Memory {
 
     /// Whether a peer may ask for one more thing, which then counts.
     pub(super) fn may_ask(&mut self, peer: PeerId, now: Time) -> bool {
-        let grown = |(left, when): (f64, Time)| {
-            (left + now.since(when).as_secs_f64() * FINDS_A_SECOND).min(FIND_BURST)
-        };
-        if self.askers.len() >= MAX_SEEN {
-            // Who has been quiet is as good as new.
-            self.askers.retain(|_, left| grown(*left) < FIND_BURST);
-            if self.askers.len() >= MAX_SEEN && !self.askers.contains_key(&peer) {
-                return false;
-            }
-        }
-        let left = self.askers.get(&peer).map_or(FIND_BURST, |left| grown(*left));
-        let may = left >= 1.0;
-        self.askers.insert(peer, (if may { left - 1.0 } else { left }, now));
-        may
+        self.askers.may(peer, now)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let askers = Rates::new(FIND_BURST, FINDS_A_SECOND, MAX_SEEN);
+        Memory { searches: BTreeMap::new(), order: VecDeque::new(), askers }
     }
 }
 

@@ -8,13 +8,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use compeer::{Peer, PeerId, RequestError, Responder};
+use compeer::{Peer, PeerAddr, PeerId, RequestError, Responder};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::wire::{FIND, Listing, Query, Reply};
 use super::{Summary, wire};
 use crate::ContentId;
+use crate::classic::Beyond;
 use crate::limits::{FIND_MARGIN, FIND_QUEUE, MAX_FIND_PEERS, MAX_FIND_RESULTS};
 
 /// Where what is found goes.
@@ -29,7 +30,8 @@ impl To {
     /// Whether somebody is still there.
     async fn send(&self, listing: Listing) -> bool {
         match self {
-            To::Us(own, _) if listing.at.id == *own => true,
+            // What old programs have is not ours, though it comes by way of us.
+            To::Us(own, _) if listing.at.id == *own && listing.classic().is_none() => true,
             To::Us(_, found) => found.send(listing).await.is_ok(),
             To::Asker(responder) => responder.reply(Reply::Found(listing).encode()).await.is_ok(),
         }
@@ -59,6 +61,15 @@ impl Relay {
         }
         self.passed.insert((listing.content, listing.at.id));
         self.to.send(listing.fitted()).await
+    }
+
+    /// Passes on what old programs have, as told by the peer at `at`.
+    pub(super) async fn pass_beyond(&mut self, beyond: Vec<Beyond>, at: PeerAddr) {
+        for one in beyond {
+            if !self.pass(Listing::beyond(one, at.clone()), MAX_FIND_RESULTS).await {
+                return;
+            }
+        }
     }
 
     /// How it went so far, without asking anybody.

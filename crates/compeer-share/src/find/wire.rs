@@ -5,11 +5,13 @@
 //! anything is decoded. Later versions add to the `ext` of each, which is ignored here.
 
 use compeer::PeerAddr;
+use compeer::ext::Ext;
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
 use crate::ContentId;
-use crate::limits::{BROWSE_PAGE, MAX_HOPS, MAX_LISTED_NAME, MAX_LISTING, MAX_QUERY};
+use crate::classic::Beyond;
+use crate::limits::{BROWSE_PAGE, MAX_CLASSIC_WORD, MAX_HOPS, MAX_LISTED_NAME, MAX_LISTING, MAX_QUERY};
 
 /// The kind of a search.
 pub(super) const FIND: &str = "compeer/share/find";
@@ -45,9 +47,13 @@ pub(super) struct Listing {
     pub(super) at: PeerAddr,
     /// Its secret, which of a public share is none.
     pub(super) secret: [u8; 16],
-    /// Empty; later versions say more here.
+    /// An [`Ext`] list, or empty: see [`EXT_CLASSIC`].
     pub(super) ext: Vec<u8>,
 }
+
+/// Entry of a listing's `ext`: the file is at an old program, of this address. The content is only a name then, by which
+/// the provider is asked to bring it.
+const EXT_CLASSIC: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
@@ -98,6 +104,23 @@ impl Page {
 }
 
 impl Listing {
+    /// What an old program has, told of by the peer at `at`.
+    pub(super) fn beyond(beyond: Beyond, at: PeerAddr) -> Listing {
+        let Beyond { promise, name, owner } = beyond;
+        let mut ext = Ext::new();
+        // It fits: names of programs are short.
+        let _ = ext.push(EXT_CLASSIC, owner.as_bytes());
+        let (secret, ext) = ([0; 16], ext.encode());
+        Listing { content: promise, name, bytes: 0, files: 1, others: 0, at, secret, ext }
+    }
+
+    /// Which old program has it, if one has.
+    pub(super) fn classic(&self) -> Option<String> {
+        let ext = Ext::decode(&self.ext).ok()?;
+        let owner = std::str::from_utf8(ext.get(EXT_CLASSIC)?).ok()?;
+        (owner.len() <= MAX_CLASSIC_WORD).then(|| owner.to_owned())
+    }
+
     fn is_sane(&self) -> bool {
         self.name.len() <= MAX_LISTED_NAME
     }

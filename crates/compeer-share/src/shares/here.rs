@@ -3,14 +3,18 @@
 //!
 //! They hold on to it weakly, so that handlers of a peer do not keep alive what was dropped.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
-use compeer::{PeerAddr, PeerId};
+use compeer::{BoxFuture, Peer, PeerAddr, PeerId};
 
-use super::{Inner, ShareInfo, Shares};
-use crate::find::{self, Catalogue, CatalogueError, Published};
-use crate::holding::Holding;
+use super::{Inner, Offer, OfferError, ShareInfo, Shares};
+use crate::classic::{self, Beyond};
+use crate::find::{self, Catalogue, CatalogueError, Published, Search};
+use crate::hash::Progress;
+use crate::holding::{Access, Holding};
 use crate::providers::{self, Held, Providers};
 use crate::store::StoreError;
 use crate::{ContentId, limits, record};
@@ -104,6 +108,51 @@ impl Inner {
     }
 }
 
+/// What the bridge to old programs needs.
+impl Shares {
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.inner.peer
+    }
+
+    /// A search among native peers.
+    pub(crate) fn search_peers(&self, words: &str, hops: u8, timeout: Duration) -> Option<Search> {
+        Some(self.finder.as_ref()?.search_peers(words, hops, timeout))
+    }
+
+    /// A directory for what need not outlast this process.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.inner.store.dir().join(name)
+    }
+
+    /// Who is to be asked for what old programs have.
+    pub(crate) fn set_beyond(&self, beyond: Weak<classic::Inner>) {
+        // The first one stays.
+        let _ = self.inner.beyond.set(beyond);
+    }
+
+    /// What everybody may have, oldest first.
+    pub(crate) fn public(&self) -> Vec<Arc<Holding>> {
+        let active = self.active();
+        let public = active.values().filter(|active| active.holding.access == Access::Public);
+        public.map(|active| active.holding.clone()).collect()
+    }
+
+    /// Shares something that is not listed among the shares, until it is [let go](Self::let_go); its ticket.
+    pub(crate) async fn hold(
+        &self,
+        offer: Offer,
+        progress: Arc<Progress>,
+    ) -> Result<(String, Arc<Holding>), OfferError> {
+        let info = self.offer(offer, progress).await?;
+        let active = self.active().remove(&info.id).ok_or(OfferError::Stopped)?;
+        Ok((info.ticket, active.holding))
+    }
+
+    pub(crate) fn let_go(&self, holding: &Arc<Holding>) {
+        self.inner.holdings.remove(holding);
+    }
+}
+
 /// What this peer has, for the exchange of records; without holding on to it.
 pub(super) struct Here(pub(super) Weak<Inner>);
 
@@ -126,6 +175,17 @@ impl find::Lookup for Here {
 
     fn browse(&self, after: u64, most: usize) -> Vec<Published> {
         self.ask(|catalogue| catalogue.list(after, most))
+    }
+
+    fn beyond(&self, words: &str, left: Duration) -> BoxFuture<'static, Vec<Beyond>> {
+        let (words, inner) = (words.to_owned(), self.0.upgrade());
+        Box::pin(async move {
+            let inner = inner.as_ref().and_then(|inner| inner.beyond.get()?.upgrade());
+            match inner {
+                Some(inner) => inner.beyond(&words, left).await,
+                None => Vec::new(),
+            }
+        })
     }
 
     fn others(&self, content: ContentId) -> u32 {

@@ -1,0 +1,172 @@
+//! What old programs are answered: one handler for each message of the file-sharing program.
+//!
+//! A message that is malformed, or comes more often than one address may send such, closes its connection without a
+//! reply. A search is acknowledged and worked on afterwards, as the original does it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use compeer::{Failure, RequestError, classic};
+
+use super::roster::Refused;
+use super::words::{self, Member, Query, plausible};
+use super::{Inner, Told, files, lock};
+use crate::limits;
+
+pub(super) fn register(inner: &Arc<Inner>) -> Result<(), RequestError> {
+    on(inner, "NAME", name)?;
+    on(inner, "LIST", list)?;
+    on(inner, "JOIN", join)?;
+    on(inner, "QUIT", quit)?;
+    on(inner, "PING", ping)?;
+    on(inner, "QUER", query)?;
+    on(inner, "RESP", response)?;
+    on(inner, "FGET", files::get)
+}
+
+/// Registers a handler that holds on to nothing.
+fn on<F, Fut>(inner: &Arc<Inner>, kind: &'static str, answer: F) -> Result<(), RequestError>
+where
+    F: Fn(Arc<Inner>, classic::Request) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let weak = Arc::downgrade(inner);
+    inner.peer.handle_classic(kind, move |request: classic::Request| {
+        let inner = weak.upgrade();
+        async move {
+            let inner = inner.ok_or_else(|| Failure::new("sharing with old programs has ended"))?;
+            answer(inner, request).await
+        }
+    })
+}
+
+impl Inner {
+    /// The text of a message that makes us remember or tell others something, which nobody may do too often.
+    fn counted(&self, request: &classic::Request) -> Result<String, Failure> {
+        if !lock(&self.askers).may(request.remote_addr().ip().to_canonical(), self.now()) {
+            return Err(Failure::busy());
+        }
+        Ok(std::str::from_utf8(request.body())?.to_owned())
+    }
+}
+
+fn malformed() -> Failure {
+    Failure::new("malformed")
+}
+
+async fn name(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    Ok(request.reply(&inner.own.id).await?)
+}
+
+async fn list(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    let members = inner.roster().list();
+    request.reply(members.len().to_string()).await?;
+    for member in members {
+        request.reply(member.to_string()).await?;
+    }
+    Ok(())
+}
+
+async fn join(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    let member = Member::read(&inner.counted(&request)?).ok_or_else(malformed)?;
+    let from = request.remote_addr().ip();
+    let added = inner.roster().add(member.clone(), Some(from));
+    match added {
+        Ok(()) => {
+            request.reply(format!("Join: peer added: {}", member.id)).await?;
+            // Searches go to whoever answers to the name that was given here, and only if he may be called at all.
+            let at = format!("{}:{}", member.host, member.port);
+            if let Some(at) = plausible(&at, from) {
+                tokio::spawn(async move { inner.meet(&member.id, at.into()).await });
+            }
+            Ok(())
+        }
+        Err(Refused::Full) => Ok(request.reply_kind("ERRO", "Join: too many peers").await?),
+        Err(Refused::Known) => {
+            let known = format!("Join: peer already inserted {}", member.id);
+            Ok(request.reply_kind("ERRO", known).await?)
+        }
+    }
+}
+
+async fn quit(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    let text = inner.counted(&request)?;
+    let id = text.trim();
+    if id.len() > limits::MAX_CLASSIC_WORD {
+        return Err(malformed());
+    }
+    let removed = inner.roster().quit(id, request.remote_addr().ip());
+    let (kind, said) = if removed { ("REPL", "removed") } else { ("ERRO", "not found") };
+    Ok(request.reply_kind(kind, format!("Quit: peer {said}: {id}")).await?)
+}
+
+/// That the connection came about is the answer.
+async fn ping(_: Arc<Inner>, _: classic::Request) -> Result<(), Failure> {
+    Ok(())
+}
+
+async fn query(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    let query = Query::read(&inner.counted(&request)?).ok_or_else(malformed)?;
+    request.reply(format!("Query ACK: {}", query.key)).await?;
+    let new = lock(&inner.seen).is_new(&query, inner.now());
+    if let Ok(place) = inner.searches.clone().try_acquire_owned()
+        && new
+    {
+        let from = request.remote_addr().ip();
+        tokio::spawn(async move {
+            inner.search_for(query, from).await;
+            drop(place);
+        });
+    }
+    Ok(())
+}
+
+async fn response(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
+    let Some((file, owner)) = words::response(&inner.counted(&request)?) else { return Ok(()) };
+    // Nothing is looked up or opened for it: it is a name that somebody said.
+    lock(&inner.heard).add(file.clone(), ());
+    if inner.is_wanted(&file) && inner.may_call(&owner, request.remote_addr().ip()).is_some() {
+        let when = inner.now();
+        let mut told = lock(&inner.told);
+        // The first one keeps the name, while it is fresh.
+        if told.get(&file).is_some_and(|told| when.since(told.when) >= limits::CLASSIC_TOLD_FOR) {
+            told.remove(&file);
+        }
+        told.add(file, Told { owner, when });
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Where an id may be called that somebody at `from` has named: a plausible address, or that of somebody we searched
+    /// already.
+    pub(super) fn may_call(&self, id: &str, from: IpAddr) -> Option<compeer::Addr> {
+        let known = || {
+            let searchable = self.roster().searchable();
+            searchable.into_iter().find(|member| member.id == id).and_then(|member| member.addr())
+        };
+        plausible(id, from).map(Into::into).or_else(known).filter(|_| id != self.own.id)
+    }
+
+    /// Works on a search of somebody else: the first file that fits is told to him, else others are asked as well.
+    async fn search_for(&self, query: Query, from: IpAddr) {
+        let Some(back) = self.may_call(&query.back, from) else { return };
+        if let Some(file) = self.public_file(|name| words::fits(name, [query.key.as_str()])) {
+            self.tell(back, &file.name).await;
+            return;
+        }
+        let forwarded = async {
+            if query.ttl > 0 {
+                self.spread(&Query { ttl: query.ttl - 1, ..query.clone() }).await;
+            }
+        };
+        let (_, file) = tokio::join!(forwarded, self.find_elsewhere(&query.key));
+        if let Some(file) = file {
+            self.tell(back, &file).await;
+        }
+    }
+
+    async fn tell(&self, back: compeer::Addr, file: &str) {
+        self.call(back, "RESP", format!("{file} {}", self.own.id)).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! Being one of theirs: joining by way of one of them, staying in touch, searching, leaving.
+//!
+//! Joining goes depth first, as in the original: NAME, JOIN, LIST, and the same with each of those listed. Other than
+//! the original it goes on when somebody is full, does not answer, or says that we are in already (after a restart we
+//! are): the list of such a one is as good as another's.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use compeer::{Addr, Message, classic};
+use futures_util::future::join_all;
+
+use super::words::{Member, Query, plausible};
+use super::{Classic, Inner};
+use crate::limits;
+
+/// Why a program of the classic protocol could not be joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It could not be asked.
+    #[error(transparent)]
+    Call(#[from] classic::Error),
+    /// It is not the file-sharing program.
+    #[error("it does not say its name: it is not the file-sharing program")]
+    NoName,
+    /// It answers, and neither it nor anybody it names has room for us.
+    #[error("it answers, but has no room for one more, and knows nobody who has")]
+    NoRoom,
+}
+
+impl Classic {
+    /// Joins the program at `at` and those it knows, and so on `hops` times in all (1: it alone), until the roster is full.
+    /// Gives how many there are in the roster then.
+    ///
+    /// # Errors
+    /// [`JoinError`]; those that are in the roster already stay.
+    pub async fn join(&self, at: impl Into<Addr>, hops: u8) -> Result<usize, JoinError> {
+        let inner = &self.inner;
+        let at = at.into();
+        let (mut visited, mut visits) = (BTreeSet::new(), 1);
+        // Who is asked next is at the end.
+        let listed = inner.visit(None, at.clone(), &mut visited).await?;
+        let mut next: Vec<_> =
+            listed.into_iter().rev().map(|member| (member, hops.saturating_sub(1))).collect();
+        while let Some((member, hops)) = next.pop() {
+            let full = inner.roster().is_full();
+            if full || visits >= limits::CLASSIC_VISITS {
+                break;
+            }
+            if hops == 0 || visited.contains(&member.id) || member.id == inner.own.id {
+                continue;
+            }
+            // Nobody has us call what is nearer to us than the one who was named by the user.
+            let from = at.socket_addr().map(|addr| addr.ip());
+            let Some(there) = reachable(&member, from) else { continue };
+            visits += 1;
+            if let Ok(listed) = inner.visit(Some(member.id), there, &mut visited).await {
+                next.extend(listed.into_iter().rev().map(|member| (member, hops - 1)));
+            }
+        }
+        match inner.roster().list().len() {
+            0 => Err(JoinError::NoRoom),
+            members => Ok(members),
+        }
+    }
+
+    /// Says QUIT to all in the roster.
+    pub async fn leave(&self) {
+        let inner = &self.inner;
+        let members = inner.roster().list();
+        let goodbyes = members.iter().filter_map(|member| member.addr());
+        join_all(goodbyes.map(|at| inner.ask(at, "QUIT", inner.own.id.clone()))).await;
+    }
+}
+
+/// Where somebody who was listed may be called.
+fn reachable(member: &Member, from: Option<IpAddr>) -> Option<Addr> {
+    match from {
+        Some(from) => plausible(&format!("{}:{}", member.host, member.port), from).map(Into::into),
+        // The user named a host.
+        None => member.addr(),
+    }
+}
+
+fn text(reply: &Message) -> String {
+    reply.text()
+}
+
+impl Inner {
+    /// Asks one for its name, to be taken in, and for those it knows.
+    async fn visit(
+        &self,
+        id: Option<String>,
+        at: Addr,
+        visited: &mut BTreeSet<String>,
+    ) -> Result<Vec<Member>, JoinError> {
+        visited.extend(id);
+        let name = self.ask(at.clone(), "NAME", String::new()).await?;
+        let name = name.first().filter(|reply| reply.kind == "REPL").map(text).ok_or(JoinError::NoName)?;
+        let member = Member::read(&format!("{name} {} {}", at.host(), at.port())).ok_or(JoinError::NoName)?;
+        visited.insert(member.id.clone());
+        let joined = self.ask(at.clone(), "JOIN", self.own.to_string()).await?;
+        let knows_us =
+            |reply: &Message| reply.kind == "REPL" || text(reply).starts_with("Join: peer already inserted");
+        if joined.first().is_some_and(knows_us) {
+            // It may be in already.
+            let _ = self.roster().add(member, None);
+        }
+        let listed = self.ask(at, "LIST", String::new()).await.unwrap_or_default();
+        Ok(listed.iter().skip(1).filter_map(|reply| Member::read(&text(reply))).collect())
+    }
+
+    /// Sees whether somebody answers to his name.
+    pub(super) async fn meet(&self, id: &str, at: Addr) {
+        if let Some(replies) = self.call(at, "NAME", String::new()).await {
+            let named = replies.first().is_some_and(|reply| reply.kind == "REPL" && text(reply) == id);
+            if named {
+                self.roster().met(id);
+            }
+        }
+    }
+
+    /// Sees who is still there, as `checklivepeers` did: by whether a connection comes about. Who has not answered to his
+    /// name yet is asked again.
+    pub(super) async fn check(&self) {
+        let members = self.roster().list();
+        let checks = members.into_iter().map(|member| async move {
+            let Some(at) = member.addr() else { return self.roster().missed(&member.id) };
+            let there = {
+                let _place = self.calls.acquire().await;
+                let pinged = self.ask(at.clone(), "PING", String::new()).await;
+                !matches!(pinged, Err(classic::Error::Unreachable(..) | classic::Error::TimedOut))
+            };
+            match there {
+                false => self.roster().missed(&member.id),
+                true => self.roster().there(&member.id),
+            }
+            let met = self.roster().answers(&member.id);
+            if there && !met {
+                self.meet(&member.id, at).await;
+            }
+        });
+        join_all(checks).await;
+    }
+
+    /// Hands a search to everybody who is searched.
+    pub(super) async fn spread(&self, query: &Query) {
+        let members = self.roster().searchable();
+        let to = members.iter().filter(|member| member.id != query.back).filter_map(|member| member.addr());
+        join_all(to.map(|at| self.call(at, "QUER", query.to_string()))).await;
+    }
+}

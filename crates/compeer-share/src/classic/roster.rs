@@ -1,0 +1,187 @@
+//! What is remembered of programs of the classic protocol: who is in the roster, which searches came by, who has what.
+//!
+//! Pure machines, bounded. The roster is apart from the peer table: its members proved nothing, and no command that
+//! names a peer finds them. A member that joined by itself is searched only once it has answered to its name: anybody
+//! can say that somebody else would like our searches.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use compeer::Time;
+
+use super::words::{Member, Query};
+use crate::limits::{CLASSIC_MISSES, CLASSIC_SEEN, CLASSIC_SEEN_FOR, MAX_CLASSIC};
+
+/// Why somebody is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There are too many.
+    Full,
+    /// It is there, or it is us.
+    Known,
+}
+
+/// One that is in.
+#[derive(Clone, Debug)]
+struct Entry {
+    member: Member,
+    /// Who had it taken in: only he may have it removed. `None`: we.
+    by: Option<IpAddr>,
+    /// It has answered to its name.
+    answers: bool,
+    misses: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Roster {
+    own: String,
+    most: usize,
+    all: Vec<Entry>,
+}
+
+impl Roster {
+    /// For at most `most` (0: [`MAX_CLASSIC`]).
+    pub(super) fn new(own: String, most: usize) -> Self {
+        let most = if most == 0 { MAX_CLASSIC } else { most.min(MAX_CLASSIC) };
+        Roster { own, most, all: Vec::new() }
+    }
+
+    /// Takes somebody in; never changes one that is there.
+    pub(super) fn add(&mut self, member: Member, by: Option<IpAddr>) -> Result<(), Refused> {
+        if self.is_full() {
+            return Err(Refused::Full);
+        }
+        if self.knows(&member.id) {
+            return Err(Refused::Known);
+        }
+        self.all.push(Entry { member, by, answers: by.is_none(), misses: 0 });
+        Ok(())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.all.len() >= self.most
+    }
+
+    /// Whether it is there, or is ourselves.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        id == self.own || self.all.iter().any(|entry| entry.member.id == id)
+    }
+
+    /// Whether there is one of this id that may be removed by somebody at `by`, and it was.
+    pub(super) fn quit(&mut self, id: &str, by: IpAddr) -> bool {
+        let by = by.to_canonical();
+        let may = |entry: &Entry| match entry.by {
+            Some(own) => own.to_canonical() == by,
+            // A name of a host says nothing about addresses.
+            None => entry.member.host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical() == by),
+        };
+        let before = self.all.len();
+        self.all.retain(|entry| entry.member.id != id || !may(entry));
+        self.all.len() < before
+    }
+
+    /// It answered to its name.
+    pub(super) fn met(&mut self, id: &str) {
+        self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.answers = true);
+    }
+
+    /// It could be connected with.
+    pub(super) fn there(&mut self, id: &str) {
+        self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.misses = 0);
+    }
+
+    /// It could not; one that is missed too often goes.
+    pub(super) fn missed(&mut self, id: &str) {
+        self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.misses += 1);
+        self.all.retain(|entry| entry.misses < CLASSIC_MISSES);
+    }
+
+    /// All, in the order in which they came.
+    pub(super) fn list(&self) -> Vec<Member> {
+        self.all.iter().map(|entry| entry.member.clone()).collect()
+    }
+
+    /// Whether it has answered to its name.
+    pub(super) fn answers(&self, id: &str) -> bool {
+        self.all.iter().any(|entry| entry.member.id == id && entry.answers)
+    }
+
+    /// Those that have answered to their names.
+    pub(super) fn searchable(&self) -> Vec<Member> {
+        self.all.iter().filter(|entry| entry.answers).map(|entry| entry.member.clone()).collect()
+    }
+}
+
+/// The searches that came by lately.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    order: VecDeque<(Time, (String, String))>,
+    all: BTreeSet<(String, String)>,
+}
+
+impl Seen {
+    /// Whether this is the first time in a while that this search comes by.
+    pub(super) fn is_new(&mut self, query: &Query, now: Time) -> bool {
+        let old = |seen: &Self| match seen.order.front() {
+            Some((when, _)) => now.since(*when) >= CLASSIC_SEEN_FOR || seen.order.len() >= CLASSIC_SEEN,
+            None => false,
+        };
+        while old(self)
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+        let search = (query.back.clone(), query.key.clone());
+        let new = self.all.insert(search.clone());
+        if new {
+            self.order.push_back((now, search));
+        }
+        new
+    }
+}
+
+/// Names with what is known of each. Who names one first keeps it; the oldest goes when there are too many.
+#[derive(Debug)]
+pub(super) struct Names<V> {
+    most: usize,
+    order: VecDeque<String>,
+    all: BTreeMap<String, V>,
+}
+
+impl<V> Names<V> {
+    pub(super) fn new(most: usize) -> Self {
+        Names { most, order: VecDeque::new(), all: BTreeMap::new() }
+    }
+
+    /// Adds a name, unless it is there.
+    pub(super) fn add(&mut self, name: String, value: V) {
+        if self.all.contains_key(&name) {
+            return;
+        }
+        if self.order.len() >= self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+        self.order.push_back(name.clone());
+        self.all.insert(name, value);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if self.all.remove(name).is_some() {
+            self.order.retain(|other| other != name);
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&V> {
+        self.all.get(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &V)> {
+        self.all.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Bounds of what is remembered, each filled, and who may change what.
+
+use std::time::Duration;
+
+use super::*;
+use crate::limits::CLASSIC_NAMES;
+
+fn member(n: usize) -> Member {
+    Member { id: format!("10.0.0.1:{n}"), host: "10.0.0.1".into(), port: 5 }
+}
+
+fn ip(n: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, n])
+}
+
+fn at(millis: u64) -> Time {
+    Time::ZERO + Duration::from_millis(millis)
+}
+
+#[test]
+fn full_is_said_before_known_and_nothing_is_changed() {
+    let mut roster = Roster::new("me:1".into(), 2);
+    assert_eq!(roster.add(member(1), Some(ip(9))), Ok(()));
+    assert_eq!(roster.add(Member { port: 6, ..member(1) }, Some(ip(9))), Err(Refused::Known));
+    let me = Member { id: "me:1".into(), ..member(1) };
+    assert_eq!(roster.add(me, Some(ip(9))), Err(Refused::Known));
+    assert_eq!(roster.add(member(2), Some(ip(9))), Ok(()));
+    assert_eq!(roster.add(member(1), Some(ip(9))), Err(Refused::Full));
+    assert_eq!(roster.list(), [member(1), member(2)]);
+}
+
+#[test]
+fn without_a_number_the_roster_has_the_limit() {
+    let mut roster = Roster::new("me:1".into(), 0);
+    for n in 0..MAX_CLASSIC {
+        assert_eq!(roster.add(member(n), None), Ok(()));
+    }
+    assert_eq!(roster.add(member(MAX_CLASSIC), None), Err(Refused::Full));
+    assert_eq!(Roster::new("me:1".into(), usize::MAX).most, MAX_CLASSIC);
+}
+
+#[test]
+fn who_took_somebody_in_removes_him_and_nobody_else_does() {
+    let mut roster = Roster::new("me:1".into(), 0);
+    roster.add(member(1), Some(ip(9))).unwrap();
+    roster.add(member(2), None).unwrap();
+    assert!(!roster.quit("10.0.0.1:1", ip(8)) && !roster.quit("nope", ip(9)));
+    assert!(roster.quit("10.0.0.1:1", "::ffff:10.0.0.9".parse().unwrap()));
+    assert!(!roster.quit("10.0.0.1:2", ip(9)) && roster.quit("10.0.0.1:2", ip(1)));
+    assert!(roster.list().is_empty());
+}
+
+#[test]
+fn who_joined_is_searched_once_he_answers_and_goes_when_missed_too_often() {
+    let mut roster = Roster::new("me:1".into(), 0);
+    roster.add(member(1), Some(ip(9))).unwrap();
+    roster.add(member(2), None).unwrap();
+    assert_eq!(roster.searchable(), [member(2)]);
+    roster.met(&member(1).id);
+    assert_eq!(roster.searchable().len(), 2);
+    for _ in 1..CLASSIC_MISSES {
+        roster.missed(&member(1).id);
+    }
+    assert_eq!(roster.list().len(), 2);
+    roster.there(&member(1).id);
+    for _ in 0..CLASSIC_MISSES {
+        roster.missed(&member(1).id);
+    }
+    assert_eq!(roster.list(), [member(2)]);
+}
+
+#[test]
+fn a_search_is_new_once_in_a_while_and_their_number_is_bounded() {
+    let query = |key: String, ttl| Query { back: "10.0.0.1:5".into(), key, ttl };
+    let mut seen = Seen::default();
+    assert!(seen.is_new(&query("song".into(), 4), at(0)));
+    assert!(!seen.is_new(&query("song".into(), 3), at(1)), "whatever its hops");
+    assert!(seen.is_new(&query("tiger".into(), 4), at(1)));
+    let later = CLASSIC_SEEN_FOR.as_millis() as u64;
+    assert!(seen.is_new(&query("song".into(), 4), at(later)));
+    for n in 0..2 * CLASSIC_SEEN {
+        assert!(seen.is_new(&query(n.to_string(), 4), at(later)));
+    }
+    assert_eq!((seen.order.len(), seen.all.len()), (CLASSIC_SEEN, CLASSIC_SEEN));
+}
+
+#[test]
+fn the_first_to_name_a_file_keeps_it_and_the_oldest_name_goes() {
+    let mut names = Names::new(CLASSIC_NAMES);
+    names.add("song".into(), 1);
+    names.add("song".into(), 2);
+    assert_eq!(names.get("song"), Some(&1));
+    names.remove("song");
+    assert_eq!((names.get("song"), names.order.len()), (None, 0));
+    names.add("song".into(), 1);
+    for n in 0..CLASSIC_NAMES {
+        names.add(n.to_string(), 0);
+    }
+    assert_eq!((names.get("song"), names.iter().count()), (None, CLASSIC_NAMES));
+}
