@@ -7,11 +7,13 @@
 //! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
 //! `node/asked.rs` what paired peers would like us to fetch,
 //! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
-//! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes.
+//! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes,
+//! `node/classic.rs` speaks with old programs.
 
 pub(crate) mod answers;
 pub(crate) mod asked;
 pub(crate) mod blame;
+pub(crate) mod classic;
 pub(crate) mod codes;
 pub(crate) mod event;
 pub(crate) mod feed;
@@ -28,10 +30,12 @@ use crate::names;
 use crate::store::Store;
 use compeer::{Addr, Peer, PeerAddr, limits};
 use compeer_share::Shares;
+use compeer_share::classic::Classic;
 use listen::{Listening, Relations};
 use near::Near;
 use serde::{Deserialize, Serialize};
 use state::State;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) max_peers: usize,
     /// A throw-away peer: gets a name that says so.
     pub(crate) temporary: bool,
+    /// Where to listen for programs of the classic protocol.
+    pub(crate) classic: Vec<SocketAddr>,
     /// Where to tell others near and to hear of them; `None`: not at all.
     pub(crate) discovery: Option<compeer::discovery::Settings>,
 }
@@ -72,6 +78,7 @@ impl Settings {
             name: None,
             max_peers: 0,
             temporary: false,
+            classic: Vec::new(),
             discovery: None,
         }
     }
@@ -84,6 +91,8 @@ pub(crate) struct Node {
     pub(crate) shares: Shares,
     pub(crate) state: Arc<State>,
     pub(crate) near: Near,
+    /// Sharing with old programs, where that is asked for.
+    pub(crate) classic: Option<Classic>,
 }
 
 impl Node {
@@ -103,7 +112,11 @@ impl Node {
         let events = peer.events();
         let near = Near::new(&peer, settings.discovery);
         let shares = Shares::attach(&peer, identity, compeer_share::Store::at(home.share_path()));
-        let node = Node { peer, shares, state, near };
+        let classic = match settings.classic.is_empty() {
+            true => None,
+            false => Some(classic::attach(&peer, &shares, &settings)?),
+        };
+        let node = Node { peer, shares, state, near, classic };
         asked::register(&node)?;
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
@@ -159,6 +172,10 @@ impl Node {
     /// Says goodbye to everybody and stops.
     pub(crate) async fn leave(self) {
         self.near.leave().await;
+        if let Some(classic) = &self.classic {
+            // Who does not hear it notices when we are called in vain.
+            let _ = tokio::time::timeout(LEAVE_WITHIN, classic.leave()).await;
+        }
         // Who does not hear it in time notices when the socket closes.
         let _ = tokio::time::timeout(LEAVE_WITHIN, self.peer.shutdown()).await;
         self.state.store.close();

@@ -144,6 +144,15 @@ fn files(checked: &mut Checked) {
 
     alice.run(&["share", "--public", slow]).code(0);
     checked.run(&bob, &["find", "slow"]);
+    let old = Home::new("old");
+    let mut old_up = old.up(&["--classic", "127.0.0.1:0"]);
+    let at = old_up.sees("old programs").rsplit(' ').next().unwrap().to_string();
+    let mut joined = carol.up(&["--json", "--classic", "127.0.0.1:0", "--join", &format!("classic:{at}")]);
+    joined.sees("classic_joined");
+    checked.run(&carol, &["peers"]);
+    checked.run(&carol, &["call", &format!("classic:{at}"), "NAME"]);
+    joined.signal("INT");
+    checked.end("up", joined);
     bob_up.signal("INT");
     checked.end("up", bob_up);
 }

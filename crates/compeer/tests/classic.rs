@@ -303,6 +303,7 @@ async fn room_for_long_payloads_is_bounded_and_comes_back() {
 }
 
 /// A Python program with these arguments, and the line it begins with; `None`, and a word about it, without Python.
+#[allow(clippy::print_stdout, reason = "why a test does nothing")]
 fn python(arguments: &[&str]) -> Option<(std::process::Child, String)> {
     use std::io::BufRead;
     let mut command = std::process::Command::new("python3");

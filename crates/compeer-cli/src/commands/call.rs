@@ -19,15 +19,17 @@ use std::time::Duration;
 
 /// Send a message of any kind to a peer and print the replies.
 ///
-/// Each reply's body is printed as it comes, one per line. A peer that is `up` answers ECHO and NAME.
+/// Each reply's body is printed as it comes, one per line. A peer that is `up` answers ECHO and NAME. PEER may be
+/// `classic:HOST:PORT`, a program of the 2007 protocol: nothing of that is encrypted or proven.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   compeer call bob ECHO hello
   compeer call 192.168.1.20 NAME
-  compeer call bob my/query - --raw --timeout 2m < query > answer")]
+  compeer call bob my/query - --raw --timeout 2m < query > answer
+  compeer call classic:192.168.1.9:4444 LIST")]
 pub(crate) struct Call {
-    /// Name, address, ticket or id
+    /// Name, address, ticket, id or classic:HOST:PORT
     pub(crate) peer: String,
     /// The kind of message, 1 to 64 bytes
     pub(crate) kind: String,

@@ -14,7 +14,7 @@ use crate::control::{ANSWER, parse};
 use crate::exit::{CommandError, Exit, Outcome};
 use crate::gateway::{Answers, Gateway};
 use crate::input;
-use crate::node::Settings;
+use crate::node::{Settings, classic};
 use crate::progress::{Meter, Step};
 use ask::Answered;
 use clap::Args;
@@ -38,7 +38,9 @@ Examples:
   compeer get @ticket -o album --only '*.jpg'
   compeer get - -o - < ticket | tar x
   compeer get 2                        the second result of the last `compeer find`
-  compeer get bob                      what a paired peer asked to be taken")]
+  compeer get bob                      what a paired peer asked to be taken
+  compeer get classic:192.168.1.9:4444 song.mp3
+                                       from a program of the 2007 protocol, unverified")]
 pub(crate) struct GetCommand {
     /// Code, ticket, number of a search result, or a paired peer who asked; `-` reads it from standard input, @FILE from
     /// a file
@@ -87,6 +89,10 @@ impl GetCommand {
         let typed = input::secret(&context.console, what.as_deref(), "code or ticket").await?;
         // The whole line is pasted easily.
         let what = typed.strip_prefix("compeer get ").unwrap_or(&typed).trim().to_string();
+        let old = classic::address(what.split(' ').next().unwrap_or_default()).is_some();
+        if old && (self.how.overwrite || self.how.rename) {
+            return Err(CommandError::usage("--overwrite and --rename do not go with classic:"));
+        }
         let get = Get {
             what,
             transfer: None,
@@ -95,7 +101,11 @@ impl GetCommand {
             to: if self.list { Destination::List } else { destination(self.output.as_deref())? },
             timeout_ms: self.timeout.as_millis() as u64,
         };
-        run(context, &get, self.how).await
+        run(context, &get, self.how).await?;
+        if old {
+            context.console.note("unverified: nothing proves that this is what the other side sent");
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::home::lock::Lock;
 use crate::input;
 use crate::node::listen::{self, Listening};
-use crate::node::{Node, Role, Settings};
+use crate::node::{Node, Role, Settings, classic};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use compeer::text;
@@ -56,7 +56,7 @@ pub(crate) struct Up {
         value_delimiter = ','
     )]
     pub(crate) advertise: Vec<String>,
-    /// Connect to this peer and stay connected; repeatable
+    /// Connect to this peer and stay connected, or join the old program classic:HOST:PORT; repeatable
     #[arg(
         long,
         hide_env_values = true,
@@ -65,6 +65,9 @@ pub(crate) struct Up {
         value_delimiter = ','
     )]
     pub(crate) join: Vec<String>,
+    /// With --join classic:HOST:PORT, how far to go: 1 is that program alone, 2 those it knows too, and so on
+    #[arg(long, hide_env_values = true, env = "COMPEER_HOPS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) hops: u8,
     /// The most peers to hold in the table; 0: as many as the program can
     #[arg(long, hide_env_values = true, env = "COMPEER_MAX_PEERS", value_name = "N", default_value_t = 0)]
     pub(crate) max_peers: usize,
@@ -74,6 +77,15 @@ pub(crate) struct Up {
     /// A throw-away peer: a home of its own and a free port, removed at the end
     #[arg(long, hide_env_values = true, env = "COMPEER_TEMP", value_parser = BoolishValueParser::new(), conflicts_with = "detach")]
     pub(crate) temp: bool,
+    /// Serve programs of the 2007 protocol here too: everybody, unverified and not encrypted; repeatable
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_CLASSIC",
+        value_name = "[ADDR:]PORT",
+        value_delimiter = ','
+    )]
+    pub(crate) classic: Vec<String>,
     /// Go to the background once ready
     #[arg(long, hide_env_values = true, env = "COMPEER_DETACH", value_parser = BoolishValueParser::new())]
     pub(crate) detach: bool,
@@ -105,7 +117,7 @@ impl Up {
         let hold = Hold::start(&home, lock, node.clone())?;
         context.console.show(&Started::new(status::of(&node)?));
         let screen = screen.start();
-        let joined = self.join.iter().try_for_each(|peer| node.join(&input::word(peer)?));
+        let joined = self.join.iter().try_for_each(|peer| self.join(&node, &input::word(peer)?));
         if joined.is_ok() {
             let mut stop = node.state.stop.subscribe();
             tokio::select! {
@@ -119,6 +131,13 @@ impl Up {
         hold.leave(|_| {}).await;
         screen.end().await;
         joined
+    }
+
+    fn join(&self, node: &Node, peer: &str) -> Outcome {
+        match classic::address(peer) {
+            Some(at) => node.join_classic(at?, self.hops),
+            None => node.join(peer),
+        }
     }
 
     fn settings(&self, context: &Context) -> Outcome<Settings> {
@@ -136,6 +155,7 @@ impl Up {
             name: self.name.clone(),
             max_peers: self.max_peers,
             temporary: self.temp,
+            classic: self.classic.iter().map(|text| classic::parse(text)).collect::<Outcome<_>>()?,
             discovery: context.discovery(),
         })
     }
@@ -215,6 +235,12 @@ impl Report for Started {
         if let Some(ticket) = &status.ticket {
             lines.push("or take this ticket, which has all addresses and the key:".to_string());
             lines.push(format!("    {ticket}"));
+        }
+        if !status.classic.is_empty() {
+            lines.push(format!(
+                "old programs, unverified and not encrypted, at {}",
+                status.classic.join(", ")
+            ));
         }
         lines.join("\n")
     }

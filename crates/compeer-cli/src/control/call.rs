@@ -5,10 +5,10 @@
 
 use super::{parse, send, within};
 use crate::exit::{CommandError, Outcome};
-use crate::node::{Node, blame};
+use crate::node::{Node, blame, classic};
 use crate::target;
 use bytes::Bytes;
-use compeer::{Kind, Request};
+use compeer::{Addr, Kind, Request, limits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const KIND: &str = "call";
@@ -36,6 +36,9 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
 }
 
 async fn pass_on(node: &Node, call: &Call, body: Bytes, request: &Request) -> Outcome {
+    if let Some(at) = classic::address(&call.peer) {
+        return pass_on_classic(node, at?, call, body, request).await;
+    }
     let kind = Kind::new(&call.kind).map_err(|error| CommandError::usage(format!("KIND: {error}")))?;
     let reached = node.reach(&call.peer).await?;
     let blamed = |error| blame::request(&reached.name, &error);
@@ -47,6 +50,31 @@ async fn pass_on(node: &Node, call: &Call, body: Bytes, request: &Request) -> Ou
     while let Some(reply) = replies.next().await {
         let reply = reply.map_err(blamed)?;
         send(request, REPLY_KIND, reply.kind.as_bytes().to_vec()).await?;
+        send(request, REPLY_BODY, reply.body).await?;
+    }
+    Ok(())
+}
+
+/// The same with a program of the classic protocol.
+async fn pass_on_classic(node: &Node, at: Addr, call: &Call, body: Bytes, request: &Request) -> Outcome {
+    if call.kind.is_empty() || call.kind.len() > classic::KIND_LEN {
+        return Err(CommandError::usage("KIND: the classic protocol has kinds of 1 to 4 bytes"));
+    }
+    let blamed = |error| blame::classic(&call.peer, &error);
+    let asked = node.peer.classic_request(at, &call.kind, body).timeout(within(call.timeout_ms));
+    let mut replies = asked.replies().await.map_err(blamed)?;
+    while !call.no_reply
+        && let Some(reply) = replies.next().await
+    {
+        let reply = reply.map_err(blamed)?;
+        if reply.body.len() > limits::MAX_BODY as usize {
+            return Err(CommandError::failed("a reply of more than 1 MiB")
+                .hint("a file is fetched with:  compeer get classic:HOST:PORT FILE"));
+        }
+        // Short types were padded on the way.
+        let kind = reply.kind.as_bytes();
+        let end = kind.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
+        send(request, REPLY_KIND, kind[..end].to_vec()).await?;
         send(request, REPLY_BODY, reply.body).await?;
     }
     Ok(())

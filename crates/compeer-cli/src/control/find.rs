@@ -50,10 +50,17 @@ pub(crate) struct Hit {
     pub(crate) bytes: u64,
     /// Peers that say they have it.
     pub(crate) peers: u64,
+    /// The program of the classic protocol that says it has it, raw; then nothing is known of its size, and nothing proves
+    /// what it gives.
+    pub(crate) classic: Option<String>,
 }
 
 impl Report for Hit {
     fn human(&self) -> String {
+        if let Some(at) = &self.classic {
+            let (name, at) = (text::escape(&self.name), text::escape(at));
+            return format!("{:>3}  {name}, at the old program {at}, unverified", self.number);
+        }
         let peers = if self.peers == 1 { "1 peer".to_string() } else { format!("{} peers", self.peers) };
         let (files, size) = (size::files(self.files), size::show(self.bytes));
         format!("{:>3}  {}, {files}, {size}, {peers}", self.number, text::escape(&self.name))
@@ -107,6 +114,9 @@ pub(crate) struct Results {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     ticket: String,
+    /// It is a promise of the peer in it, to get a file from an old program.
+    #[serde(default)]
+    classic: bool,
 }
 
 pub(super) async fn answer(node: Node, find: Find) -> Outcome<Results> {
@@ -118,7 +128,11 @@ pub(super) async fn answer(node: Node, find: Find) -> Outcome<Results> {
     let mut all = by_content(found);
     let more = summary.truncated || all.len() > MAX_RESULTS;
     all.truncate(MAX_RESULTS);
-    let kept: Vec<_> = all.iter().map(|(found, _)| Kept { ticket: found.ticket.to_string() }).collect();
+    let keep = |(found, _): &(Found, usize)| Kept {
+        ticket: found.ticket.to_string(),
+        classic: found.classic.is_some(),
+    };
+    let kept: Vec<_> = all.iter().map(keep).collect();
     let kept = serde_json::to_string(&kept).map_err(|error| CommandError::failed(error.to_string()))?;
     node.state.store.set(KEPT, &kept)?;
     let hit = |(at, (found, peers)): (usize, (Found, usize))| Hit {
@@ -129,6 +143,7 @@ pub(super) async fn answer(node: Node, find: Find) -> Outcome<Results> {
         files: found.files.into(),
         bytes: found.bytes,
         peers: peers as u64,
+        classic: found.classic,
     };
     let hits: Vec<_> = all.into_iter().enumerate().map(hit).collect();
     let searched = Searched {
@@ -192,8 +207,8 @@ async fn browse(node: &Node, on: &str, words: &str, timeout: Duration) -> Outcom
     Ok((found, Summary { asked: 1, answered: 1, complete: !truncated, truncated }))
 }
 
-/// The ticket of a result of the last search.
-pub(super) fn result(node: &Node, number: usize) -> Outcome<ShareTicket> {
+/// The ticket of a result of the last search; what an old program has, the peer that told of it gets now.
+pub(super) async fn result(node: &Node, number: usize) -> Outcome<ShareTicket> {
     let kept = node.state.store.setting(KEPT)?.unwrap_or_default();
     let kept: Vec<Kept> = serde_json::from_str(&kept).unwrap_or_default();
     let known = number.checked_sub(1).and_then(|at| kept.get(at));
@@ -201,5 +216,11 @@ pub(super) fn result(node: &Node, number: usize) -> Outcome<ShareTicket> {
         CommandError::usage(format!("there is no result {number}: the last search had {}", kept.len()))
             .hint("search first:  compeer find WORDS")
     })?;
-    known.ticket.parse().map_err(|error| CommandError::failed(format!("{error}")))
+    let ticket: ShareTicket =
+        known.ticket.parse().map_err(|error| CommandError::failed(format!("{error}")))?;
+    if !known.classic {
+        return Ok(ticket);
+    }
+    let who = ticket.peers.first().map(|peer| node.state.shown_name(peer.id, None)).unwrap_or_default();
+    node.shares.bring(&ticket).await.map_err(|error| blame::request(&who, &error))
 }

@@ -5,6 +5,7 @@
 //! far it is, and answers at last. If the client goes away meanwhile, the transfer stops and stays, to be resumed.
 //! With `list` the answer is the list of files; to standard output, the bytes come as [`DATA`].
 
+mod old;
 mod run;
 mod whence;
 

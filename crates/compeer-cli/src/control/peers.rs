@@ -9,7 +9,7 @@ use crate::duration;
 use crate::exit::Outcome;
 use crate::node::state::wall_seconds;
 use crate::node::{Node, Role};
-use compeer::PeerId;
+use compeer::{PeerId, text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,10 +40,17 @@ pub(crate) struct Row {
     pub(crate) rtt_us: Option<u64>,
     /// Seconds since it was last connected, if it is not now.
     pub(crate) last_seen_s: Option<u64>,
+    /// A program of the classic protocol: it proved nothing, and has no id.
+    #[serde(default)]
+    pub(crate) classic: bool,
 }
 
 impl Report for Row {
     fn human(&self) -> String {
+        if self.classic {
+            let addr = self.addr.as_deref().unwrap_or_default();
+            return format!("{:<16} an old program, unverified ({})", self.name, text::escape(addr));
+        }
         let mut words = Vec::new();
         if self.blocked {
             words.push("blocked".to_string());
@@ -110,6 +117,15 @@ pub(super) async fn answer(node: Node, _: ListPeers) -> Outcome<Vec<Row>> {
     }
     let mut rows: Vec<Row> = rows.into_values().collect();
     rows.sort_by_key(|row| (!row.paired, !row.connected, !row.near, row.name.clone()));
+    for member in node.classic.iter().flat_map(|classic| classic.members()) {
+        rows.push(Row {
+            event: "peer".into(),
+            name: text::escape(&member.id).into_owned(),
+            addr: Some(format!("{}:{}", member.host, member.port)),
+            classic: true,
+            ..Row::default()
+        });
+    }
     Ok(rows)
 }
 

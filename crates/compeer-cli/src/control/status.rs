@@ -30,6 +30,9 @@ pub(crate) struct NodeStatus {
     pub(crate) up_for_s: u64,
     /// Where it listens; nowhere if it only dials.
     pub(crate) listening: Vec<String>,
+    /// Where it serves programs of the classic protocol; nowhere unless asked to.
+    #[serde(default)]
+    pub(crate) classic: Vec<String>,
     /// Where others may reach it; empty: nowhere but on this machine.
     pub(crate) addrs: Vec<Addr>,
     pub(crate) ticket: Option<String>,
@@ -78,6 +81,9 @@ impl Report for NodeStatus {
         if !self.listening.is_empty() {
             lines.push(format!("listens  {}", self.listening.join(", ")));
         }
+        if !self.classic.is_empty() {
+            lines.push(format!("classic  {}", self.classic.join(", ")));
+        }
         if !self.addrs.is_empty() {
             let addrs: Vec<_> = self.addrs.iter().map(Addr::to_string).collect();
             lines.push(format!("reached  {}", addrs.join(", ")));
@@ -104,6 +110,7 @@ pub(crate) fn of(node: &Node) -> Outcome<NodeStatus> {
         home: node.state.home.display().to_string(),
         up_for_s: node.state.since.elapsed().as_secs(),
         listening: node.peer.local_addrs().iter().map(ToString::to_string).collect(),
+        classic: node.peer.classic_addrs().iter().map(ToString::to_string).collect(),
         addrs: reachable.as_ref().map(|own| own.addrs.clone()).unwrap_or_default(),
         ticket: reachable.map(|own| Ticket::Peer(own).to_string()),
         taken_port: node.state.taken_port(),

@@ -6,7 +6,7 @@
 
 use super::event::NodeEvent;
 use super::state::State;
-use compeer::{Builder, Failure, Kind, PeerId, Request};
+use compeer::{Builder, Failure, Kind, PeerId, Request, classic};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -37,6 +37,9 @@ pub(crate) fn register(builder: Builder, state: &Arc<State>) -> Builder {
         return builder;
     }
     let name = state.name.clone();
+    let builder = builder.handle_classic(ECHO, |request: classic::Request| async move {
+        Ok::<_, Failure>(request.body().clone())
+    });
     builder.handle(ECHO, |request: Request| async move { Ok::<_, Failure>(request.body().clone()) }).handle(
         NAME,
         move |_| {

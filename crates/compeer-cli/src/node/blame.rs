@@ -5,7 +5,7 @@
 
 use crate::exit::CommandError;
 use crate::size;
-use compeer::{Addr, ConnectError, RequestError, text};
+use compeer::{Addr, ConnectError, RequestError, classic, text};
 use compeer_share::{FetchError, OfferError};
 
 /// Why a peer could not be reached. `who` is what the user typed; `pinned` if that is an address, whose key was learnt.
@@ -45,6 +45,19 @@ fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
                 tried.iter().map(|(addr, reason)| format!("{addr} ({})", plain(reason))).collect();
             each.join(", ")
         }
+    }
+}
+
+/// Why a program of the classic protocol gave no answer. `at` is what the user typed.
+pub(crate) fn classic(at: &str, error: &classic::Error) -> CommandError {
+    match error {
+        classic::Error::Unreachable(_, error) => {
+            let why = error.to_string();
+            let why = why.split(" (os error").next().unwrap_or_default();
+            CommandError::unreachable(format!("cannot reach {at}: {why}"))
+        }
+        classic::Error::TimedOut => CommandError::unreachable(format!("{at} did not answer in time")),
+        error => CommandError::failed(format!("{at}: {error}")),
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum NodeEvent {
     FilesOffered { peer: PeerId, name: String, share: String, files: u64, bytes: u64, accepted: bool },
     /// What a peer offered has come, by itself; `path` is raw.
     FilesCame { peer: PeerId, name: String, share: String, path: String, bytes: u64 },
+    /// The programs of the classic protocol around one have been joined; so many are in the roster.
+    ClassicJoined { addr: String, members: usize },
     /// Anything else the user should know.
     Trouble { message: String },
 }
@@ -51,7 +53,7 @@ impl NodeEvent {
             | NodeEvent::KeyRunsTwice { peer, .. } => Some(*peer),
             NodeEvent::WrongKey { expected, .. } => Some(*expected),
             NodeEvent::Retrying { peer, .. } => *peer,
-            NodeEvent::Trouble { .. } => None,
+            NodeEvent::ClassicJoined { .. } | NodeEvent::Trouble { .. } => None,
         }
     }
 }
@@ -92,6 +94,10 @@ impl Report for NodeEvent {
             NodeEvent::FilesCame { name, share, path, bytes, .. } => {
                 let (share, path) = (text::escape(share), text::escape(path));
                 format!("* {share} from {name} is there ({}): {path}", size::show(*bytes))
+            }
+            NodeEvent::ClassicJoined { addr, members: 1 } => format!("* joined the old program at {addr}"),
+            NodeEvent::ClassicJoined { addr, members } => {
+                format!("* joined {members} old programs, by way of {addr}")
             }
             NodeEvent::Trouble { message } => format!("* {}", text::escape(message)),
         }

@@ -141,6 +141,9 @@ async fn spawn_at(
     for addr in &settings.advertise {
         builder = builder.advertise(addr.clone());
     }
+    if !settings.classic.is_empty() {
+        builder = builder.classic(settings.classic.clone());
+    }
     // From the start: not even for a moment may a blocked peer come in.
     builder = relations.blocked.iter().fold(builder, |builder, id| builder.block(*id));
     builder = relations.known.iter().fold(builder, |builder, id| builder.know(*id));

@@ -3,7 +3,7 @@
 //! Everything here ends with the client: the handler's future is dropped when it goes away, and with it the transfer.
 
 use super::{
-    DATA, Destination, ENTRIES, EVENT, Entry, FOUND, Found, Get, GetEvent, Go, Got, STEP, Taken, whence,
+    DATA, Destination, ENTRIES, EVENT, Entry, FOUND, Found, Get, GetEvent, Go, Got, STEP, Taken, old, whence,
 };
 use crate::control::{ANSWER, parse, reply, send, within};
 use crate::exit::{CommandError, Outcome};
@@ -26,6 +26,10 @@ const TAKEN_TOLD: usize = 5;
 
 pub(in crate::control) async fn answer(node: Node, mut request: Request) -> Outcome {
     let get: Get = parse(request.body())?;
+    if let Some(from) = old::wanted(&get.what) {
+        let (at, file) = from?;
+        return old::answer(&node, &request, &get, at, &file).await;
+    }
     let (mut look, target) = find(&node, &get, &request).await?;
     look.select(&get.only).map_err(|error| blame::fetch(&error))?;
     let target = target.or_else(|| place(&get.to, &look));
@@ -256,7 +260,7 @@ async fn watch(
     reply(request, ANSWER, &got).await
 }
 
-async fn pass_on(request: &Request, mut data: Bytes) -> Outcome {
+pub(super) async fn pass_on(request: &Request, mut data: Bytes) -> Outcome {
     while !data.is_empty() {
         let some = data.split_to(data.len().min(DATA_AT_ONCE));
         send(request, DATA, some).await?;

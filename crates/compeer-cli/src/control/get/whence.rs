@@ -23,7 +23,7 @@ pub(super) async fn ticket(
         return Ok((ticket, None));
     }
     if let Ok(number) = what.parse() {
-        return Ok((find::result(node, number)?, None));
+        return Ok((find::result(node, number).await?, None));
     }
     if let Some(known) = node.state.store.by_petname(what)? {
         let asked = node.state.asked.last_of(known.id).ok_or_else(|| {
