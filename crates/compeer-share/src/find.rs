@@ -70,7 +70,7 @@ pub struct Found {
     /// How many others the provider knows who have it too.
     pub others: u32,
     /// What opens it: fetch it with this. Of what an old program has it is only a promise: see
-    /// [`Shares::ticket`](crate::Shares::ticket).
+    /// [`Shares::bring`](crate::Shares::bring).
     pub ticket: ShareTicket,
     /// The old program that has it, if one has: `host:port`, to be escaped when shown. Nothing proves what that gives, and
     /// its size is not known.

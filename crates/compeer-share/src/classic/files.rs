@@ -105,6 +105,9 @@ impl Inner {
                 if looks > limits::CLASSIC_LOOKS {
                     break;
                 }
+                if !self.may_dial(&found.ticket) {
+                    continue;
+                }
                 let Ok(look) = self.shares.look(&found.ticket).await else { continue };
                 let fitting = look.manifest().entries().iter().find(|entry| {
                     entry.size <= limits::CLASSIC_FILE.into() && fits(&name(&entry.path), [key])
@@ -121,6 +124,16 @@ impl Inner {
         tokio::time::timeout(limits::CLASSIC_LOOK_TIME, found).await.ok().flatten()
     }
 
+    /// Whether its providers may be called for somebody who proved nothing: those that are connected, and others not
+    /// too often. Their addresses are what some peer said.
+    fn may_dial(&self, ticket: &ShareTicket) -> bool {
+        let connected: Vec<_> = self.peer.connections().iter().map(|connection| connection.peer_id).collect();
+        let strangers = ticket.peers.iter().filter(|peer| !connected.contains(&peer.id));
+        let mut addrs = strangers.flat_map(|peer| &peer.addrs).filter_map(|addr| addr.socket_addr());
+        let (now, mut called) = (self.now(), lock(&self.called));
+        addrs.all(|addr| called.may(addr.ip().to_canonical(), now))
+    }
+
     /// A file of somebody else, from the cache or fetched into it.
     async fn fetch(&self, wanted: &Elsewhere) -> Result<(File, u32), Failure> {
         let mut key = blake3::Hasher::new_derive_key("compeer 2026 classic cached file");
@@ -130,6 +143,9 @@ impl Inner {
         let _only = one.lock().await;
         if let Some((file, len)) = self.cache.open(&key) {
             return Ok((File::from_std(file), len));
+        }
+        if !self.may_dial(&wanted.ticket) {
+            return Err(Failure::busy());
         }
         let _place = self.fetches.acquire().await?;
         let fetched = tokio::time::timeout(limits::CLASSIC_FETCH_TIME, async {
