@@ -91,6 +91,25 @@ impl Directory {
         Directory { path: transfers.join(&id), id }
     }
 
+    /// The directory of a transfer of this content to this target that began with a draft, if there is one: its id does not
+    /// follow from the content.
+    pub(crate) fn begun_with_draft(
+        transfers: &Path,
+        content: ContentId,
+        target: &Target,
+        selected: &[usize],
+        all: usize,
+    ) -> Option<Directory> {
+        let chosen = if selected.len() < all { selected } else { &[] };
+        let same = |(record, ticket): (Record, ShareTicket)| {
+            record.began.is_some()
+                && ticket.root == *content.as_bytes()
+                && (&record.dir, &record.file_name) == (&target.dir, &target.file_name)
+                && record.selected == chosen
+        };
+        Directory::all(transfers).into_iter().find(|directory| directory.record().is_ok_and(same))
+    }
+
     /// The directory of this id, if there is one.
     pub(crate) fn named(transfers: &Path, id: &str) -> Option<Directory> {
         let plain = id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());

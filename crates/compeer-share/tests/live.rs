@@ -247,6 +247,33 @@ async fn after_a_kill_what_came_is_held_against_its_hashes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_placed_is_not_fetched_again_by_whatever_ticket() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    let bytes = noise(3_000_000, 1);
+    let (offered, progress) = held_up(&alice, of(&alice.write("a", &bytes))).await;
+    let fetch = bob.begin(&ticket(&offered)).await.unwrap();
+    all_here(&fetch).await;
+    let id = fetch.id().unwrap().to_string();
+    let in_the_way = bob.write("a", b"in the way");
+    go_on(&progress);
+    let outcome = done(fetch).await;
+    assert!(matches!(outcome, Err(FetchError::Target(_))), "{outcome:?}");
+    assert_eq!(bob.read("a"), b"in the way");
+    std::fs::remove_file(in_the_way).unwrap();
+    for ticket in [ticket(&alice.shares.shares()[0]), ticket(&offered)] {
+        let look = bob.shares.look(&ticket).await.unwrap();
+        let survey = look.survey(&bob.target()).await.unwrap();
+        bob.write("a", b"in the way");
+        let fetch = look.fetch(bob.target(), survey, Existing::Ask).await.unwrap();
+        assert_eq!((fetch.id(), fetch.snapshot().done), (Some(id.as_str()), 3_000_000));
+        assert!(matches!(done(fetch).await, Err(FetchError::Target(_))));
+        std::fs::remove_file(bob.files.path().join("a")).unwrap();
+    }
+    assert_eq!(bob.get(&ticket(&offered)).await.unwrap().received, 0);
+    assert!(bob.read("a") == bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_before_it_is_hashed_arrives_as_it_is_then() {
     let (alice, bob) = (Person::new().await, Person::new().await);
     alice.write("d/a", &noise(2_000_000, 1));

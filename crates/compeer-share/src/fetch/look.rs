@@ -186,9 +186,13 @@ impl Look {
 
     /// Where its transfer is kept.
     fn directory(&self, target: &Target) -> Directory {
-        let content = self.began.unwrap_or(self.content());
-        let all = self.manifest.entries().len();
-        Directory::of(&self.inner.store.transfers(), content, target, &self.selected, all)
+        let (transfers, all) = (self.inner.store.transfers(), self.manifest.entries().len());
+        let directory = Directory::of(&transfers, self.named(), target, &self.selected, all);
+        if self.began.is_some() || directory.exists() {
+            return directory;
+        }
+        let begun = Directory::begun_with_draft(&transfers, self.content(), target, &self.selected, all);
+        begun.unwrap_or(directory)
     }
 
     /// What the share consists of.

@@ -72,7 +72,8 @@ fn go_on(
     }
     let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(None) };
     // The newer ticket may lead where the old one does not.
-    directory.create(&Record { device: before.device, ..record.clone() }, manifest_bytes)?;
+    let record = &Record { device: before.device, began: before.began, ..record.clone() };
+    directory.create(record, manifest_bytes)?;
     let (id, groups) = (manifest.id(), layout.groups());
     let pack = directory.pack(record.draft)?;
     let path = directory.journal(record.draft);
