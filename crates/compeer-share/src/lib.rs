@@ -41,5 +41,5 @@ pub use holding::{Access, ShareEvent};
 pub use manifest::{Entry, Manifest, ManifestError};
 pub use ranges::{RangeSet, RangesError};
 pub use record::{ProviderRecord, RecordError};
-pub use shares::{Offer, OfferError, ShareId, ShareInfo, Shares, TransferInfo};
+pub use shares::{Offer, OfferError, ShareEvents, ShareId, ShareInfo, Shares, TransferInfo};
 pub use store::{Store, StoreError};

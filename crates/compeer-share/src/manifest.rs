@@ -225,7 +225,13 @@ impl Manifest {
         let (ext, rest) = Ext::decode_prefix(rest).map_err(|_| ManifestError::Malformed)?;
         let unproven =
             |unique: &[u8]| unique.len() == 16 && entries.iter().all(|entry| entry.root == [0; 32]);
-        match rest.is_empty() && ext.encode() == at && ext.get(DRAFT).is_none_or(unproven) {
+        let empty = |entry: &Entry| entry.size > 0 || entry.root == *blake3::hash(b"").as_bytes();
+        let sound = match ext.get(DRAFT) {
+            Some(unique) => unproven(unique),
+            // Nothing comes of an empty file by which its root could be proven.
+            None => entries.iter().all(empty),
+        };
+        match rest.is_empty() && ext.encode() == at && sound {
             true => Ok(Manifest { entries, ext }),
             false => Err(ManifestError::Malformed),
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use compeer::{Identity, Peer, PeerAddr, RequestError, ShareTicket, Stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::ContentId;
@@ -141,8 +142,30 @@ struct Active {
     holding: Arc<Holding>,
     /// What was served until it was hashed, and still is.
     draft: Option<Arc<Holding>>,
+    /// How hashing ended, of a share that was served before.
+    hashed: Option<ShareEvent>,
     /// Its number in the database.
     kept: Option<u64>,
+}
+
+/// What happens to a share, one after the other.
+#[derive(Debug)]
+pub struct ShareEvents {
+    first: Option<ShareEvent>,
+    rest: broadcast::Receiver<ShareEvent>,
+}
+
+impl ShareEvents {
+    /// The next thing that happens. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The share was stopped; or more has happened than is kept for a reader that does not read.
+    pub async fn recv(&mut self) -> Result<ShareEvent, RecvError> {
+        match self.first.take() {
+            Some(event) => Ok(event),
+            None => self.rest.recv().await,
+        }
+    }
 }
 
 impl Active {
@@ -296,9 +319,12 @@ impl Shares {
         self.active().values().map(|active| active.info.clone()).collect()
     }
 
-    /// What happens to a share from now on; ends with it.
-    pub fn events(&self, id: ShareId) -> Option<broadcast::Receiver<ShareEvent>> {
-        self.active().get(&id).map(|active| active.holding.events.subscribe())
+    /// What happens to a share from now on; ends with it. How its hashing ended ([`ShareEvent::Hashed`],
+    /// [`ShareEvent::NotHashed`]) is told first if that was before.
+    pub fn events(&self, id: ShareId) -> Option<ShareEvents> {
+        let active = self.active();
+        let active = active.get(&id)?;
+        Some(ShareEvents { first: active.hashed.clone(), rest: active.holding.events.subscribe() })
     }
 
     /// Ends a share: who fetches it is cut off. Whether there was one.

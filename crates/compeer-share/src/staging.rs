@@ -28,7 +28,7 @@ use crate::names::{self, NameError};
 mod dirs;
 mod place;
 mod survey;
-mod system;
+pub(crate) mod system;
 
 pub use dirs::What;
 use dirs::{Dirs, Looked};

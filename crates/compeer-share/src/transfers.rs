@@ -10,7 +10,7 @@
 //! `transfer.json` is replaced, which says which ones count.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use compeer::ShareTicket;
@@ -21,7 +21,7 @@ use crate::journal;
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::shares::TransferInfo;
-use crate::staging::{Staging, Target};
+use crate::staging::{Staging, Target, system};
 
 /// What a transfer is about; kept as JSON.
 #[derive(Clone, Serialize, Deserialize)]
@@ -47,6 +47,12 @@ pub(crate) struct Record {
     /// The code that led to the ticket; empty when none did. It works once, so whoever types it again means this.
     #[serde(default)]
     pub(crate) code: String,
+}
+
+impl Record {
+    fn json(&self) -> io::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(io::Error::other)
+    }
 }
 
 /// Without its secret.
@@ -127,8 +133,13 @@ impl Directory {
         all
     }
 
-    pub(crate) fn exists(&self) -> bool {
-        self.path.join("transfer.json").exists()
+    /// Keeps others of this home from beginning or going on with a transfer, until dropped.
+    pub(crate) fn alone(&self) -> io::Result<File> {
+        let transfers = self.path.parent().unwrap_or(&self.path);
+        private_dir(transfers)?;
+        let lock = File::open(transfers)?;
+        system::lock_waiting(&lock)?;
+        Ok(lock)
     }
 
     /// Whether it is there, and of a draft.
@@ -147,12 +158,28 @@ impl Directory {
     /// Makes it, and what does not change any more in it.
     pub(crate) fn create(&self, record: &Record, manifest: &[u8]) -> io::Result<()> {
         private_dir(&self.path)?;
-        fs::write(self.part("manifest", record.draft), manifest)?;
-        let json = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-        // Last, and whole or not at all: a directory without it is none.
-        let part = self.path.join("transfer.json.part");
-        fs::write(&part, json)?;
-        fs::rename(part, self.path.join("transfer.json"))
+        self.put(&self.part("manifest", record.draft), manifest, |_| Ok(()))?;
+        // Last: a directory without it is none.
+        self.put(&self.path.join("transfer.json"), &record.json()?, |_| Ok(()))
+    }
+
+    /// Puts another record in place of the one that is there, so that a loss of power leaves the one or the other.
+    pub(crate) fn replace(&self, record: &Record, manifest: &[u8]) -> io::Result<()> {
+        self.put(&self.part("manifest", record.draft), manifest, File::sync_all)?;
+        self.put(&self.path.join("transfer.json"), &record.json()?, File::sync_all)?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Writes a file, whole or not at all; one that is there and the same stays.
+    fn put(&self, path: &Path, bytes: &[u8], sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+        if fs::read(path).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
+        let part = self.path.join("part");
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        sync(&file)?;
+        fs::rename(part, path)
     }
 
     /// Makes what is in it last.

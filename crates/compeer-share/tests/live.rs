@@ -516,3 +516,113 @@ fn a_draft_has_no_roots_and_is_never_the_same() {
     bytes[zeros] = 1;
     assert!(Manifest::decode(&bytes).is_err());
 }
+
+/// Whether nobody has its staging directory, soon.
+async fn free(bob: &Person, id: &str) -> bool {
+    for _ in 0..600 {
+        if !compeer_share::staging::Staging::is_locked(bob.files.path(), id) {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_dropped_while_it_settles_lets_go_of_its_directory() {
+    let (alice, bob) = (Person::new().await, Person::new().await);
+    for i in 0..40u64 {
+        let name = format!("f{i}");
+        let (offered, progress) = held_up(&alice, of(&alice.write(&name, &noise(3_000_000, i as u8)))).await;
+        let mut told = alice.shares.events(offered.id).unwrap();
+        let fetch = bob.begin(&ticket(&offered)).await.unwrap();
+        all_here(&fetch).await;
+        let id = fetch.id().unwrap().to_string();
+        go_on(&progress);
+        while !matches!(within(told.recv()).await.unwrap(), ShareEvent::Hashed { .. }) {}
+        tokio::time::sleep(std::time::Duration::from_micros(i % 60 * 250)).await;
+        drop(fetch);
+        assert!(free(&bob, &id).await, "locked for ever, at attempt {i}");
+        alice.shares.stop(offered.id).unwrap();
+    }
+}
+
+/// One that says what `word` says: 0 hashing, 1 final, 2 never; at `word` 2 its bytes are wrong.
+async fn fickle(real: &[u8]) -> (Provider, ShareTicket, Arc<AtomicU64>, Manifest) {
+    let last = list(real);
+    let manifest = Manifest::draft(vec![entry(real)], [7; 16]).unwrap();
+    let word = Arc::new(AtomicU64::new(0));
+    let (says, does, content) = (word.clone(), word.clone(), *last.id().as_bytes());
+    // Each look is told that hashing is under way; who waits is told the word.
+    let asked = AtomicU64::new(0);
+    let becomes = move || match (asked.fetch_add(1, Ordering::Relaxed) % 2, says.load(Ordering::Relaxed)) {
+        (0, _) => Tell::Hashing { done: 0 },
+        (_, 2) => Tell::Never { why: Why::Stopped, file: 0 },
+        _ => Tell::Final { content },
+    };
+    let id = *manifest.id().as_bytes();
+    let draft = Draft { manifest, data: real.to_vec(), becomes: Box::new(becomes) };
+    let deed = move |_| if does.load(Ordering::Relaxed) == 2 { Deed::Lie } else { Deed::Honest };
+    let sender = Provider::with_draft(&last, real, Some(draft), deed, (0, Gate::of(1))).await;
+    let ticket = ShareTicket::new([sender.peer.addr()], id, [0; 16]);
+    (sender, ticket, word, last)
+}
+
+/// Fetches a draft, which becomes content and is then not placed.
+async fn settled_and_interrupted(bob: &Person, ticket: &ShareTicket) -> String {
+    let look = bob.shares.look(ticket).await.unwrap();
+    assert!(look.is_draft());
+    let survey = look.survey(&bob.target()).await.unwrap();
+    bob.write("a", b"in the way");
+    let fetch = look.fetch(bob.target(), survey, Existing::Ask).await.unwrap();
+    let id = fetch.id().unwrap().to_string();
+    let outcome = done(fetch).await;
+    assert!(matches!(outcome, Err(FetchError::Target(_))), "{outcome:?}");
+    std::fs::remove_file(bob.files.path().join("a")).unwrap();
+    assert!(free(bob, &id).await);
+    let (look, _) = bob.shares.resume(&id).unwrap();
+    assert!(!look.is_draft());
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_verified_is_not_thrown_away_for_a_draft() {
+    let real = noise(SIZE, 1);
+    let (_sender, ticket, _word, _) = fickle(&real).await;
+    let bob = Person::new().await;
+    let id = settled_and_interrupted(&bob, &ticket).await;
+    let fetch = bob.begin(&ticket).await.unwrap();
+    assert_eq!(fetch.id(), Some(id.as_str()));
+    let fetched = done(fetch).await.unwrap();
+    assert_eq!(fetched.received, 0, "all of it came again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_final_name_for_wrong_bytes_when_two_fetch() {
+    let real = noise(SIZE, 1);
+    let (_sender, ticket, word, _) = fickle(&real).await;
+    let bob = Person::new().await;
+    let id = settled_and_interrupted(&bob, &ticket).await;
+    // `compeer transfers --resume` looks, and asks its user something.
+    let (look, target) = bob.shares.resume(&id).unwrap();
+    // Meanwhile `compeer get` of the same ticket, in another window.
+    word.store(2, Ordering::Relaxed);
+    assert_eq!(bob.get(&ticket).await.unwrap().received, 0, "what is verified is all there");
+    assert!(free(&bob, &id).await);
+    let survey = look.survey(&target).await.unwrap();
+    done(look.fetch(target, survey, Existing::Ask).await.unwrap()).await.unwrap();
+    assert!(bob.read("a") == real);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_events_late_hears_that_it_cannot_be_hashed() {
+    let alice = Person::new().await;
+    let path = alice.write("a", &noise(2_000_000, 1));
+    let (offered, progress) = held_up(&alice, of(&path)).await;
+    std::fs::write(&path, b"shorter").unwrap();
+    let mut early = alice.shares.events(offered.id).unwrap();
+    go_on(&progress);
+    while !matches!(within(early.recv()).await.unwrap(), ShareEvent::NotHashed { .. }) {}
+    let mut late = alice.shares.events(offered.id).unwrap();
+    assert!(matches!(within(late.recv()).await, Ok(ShareEvent::NotHashed { .. })));
+}

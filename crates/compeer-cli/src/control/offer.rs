@@ -210,7 +210,13 @@ pub(super) async fn answer(node: Node, request: Request) -> Outcome {
                     };
                     receivers.told(event, name)
                 }
-                Err(RecvError::Lagged(_)) => None,
+                Err(RecvError::Lagged(_)) => {
+                    // How hashing ended is told again.
+                    if !hashed && let Some(again) = node.shares.events(info.id) {
+                        events = again;
+                    }
+                    None
+                }
                 Err(RecvError::Closed) => {
                     return Err(CommandError::failed("it was stopped by `compeer share --stop`"));
                 }

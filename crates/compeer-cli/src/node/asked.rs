@@ -104,11 +104,10 @@ fn key(peer: PeerId) -> String {
 async fn accept(node: Node, peer: PeerId, share: String, ticket: ShareTicket, directory: PathBuf) {
     let name = node.state.shown_name(peer, None);
     let fetched = async {
-        let look = node.shares.look(&ticket).await?;
+        let mut look = node.shares.look(&ticket).await?;
         let target = Target { dir: directory.clone(), file_name: None };
         let survey = look.survey(&target);
         let mut survey = survey.await?;
-        let mut look = look;
         if look.is_draft() && !survey.conflicts().is_empty() {
             // It may be the same.
             look = look.settled(&AtomicU64::new(0)).await?;

@@ -27,8 +27,10 @@ use crate::transfers::Record;
 use crate::wire::{Tell, Why};
 
 /// Pauses before a sender that cannot be reached is asked again.
-const AGAIN_FIRST: Duration = Duration::from_millis(250);
-const AGAIN_MOST: Duration = Duration::from_secs(10);
+pub(super) const AGAIN_FIRST: Duration = Duration::from_millis(250);
+pub(super) const AGAIN_MOST: Duration = Duration::from_secs(10);
+/// The least time between two questions how far hashing is.
+const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a provider's answer says of its draft: the content; `None`: not yet.
 pub(super) fn told(told: &Tell, peer: PeerId, draft: &Manifest) -> Result<Option<ContentId>, FetchError> {
@@ -102,6 +104,7 @@ impl Wait<'_> {
     /// Waits at one sender; the inner error: its stream broke.
     async fn at(&mut self, opened: &mut Opened) -> Result<std::io::Result<ContentId>, FetchError> {
         loop {
+            let asked = Instant::now();
             let answer = match opened.becomes(true).await {
                 Ok(answer) => answer,
                 Err(error) => return Ok(Err(error)),
@@ -117,6 +120,8 @@ impl Wait<'_> {
                 (self.most, self.still) = (done, 0);
             }
             self.hashed.store(done, Ordering::Relaxed);
+            // An honest one takes its time; who answers at once is asked no more often for it.
+            tokio::time::sleep_until(asked + ASK_PAUSE).await;
             if self.still >= limits::HASHING_STILL {
                 let why = "hashing does not get on there".into();
                 return Err(FetchError::NotHashed { peer: opened.peer, why });

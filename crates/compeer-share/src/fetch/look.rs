@@ -162,7 +162,18 @@ impl Look {
     /// Looks at what this draft has become.
     pub(super) async fn completed(self, content: ContentId) -> Result<Look, FetchError> {
         let ticket = ShareTicket { root: *content.as_bytes(), ..self.ticket.clone() };
-        let look = Look::at(self.inner, ticket).await?;
+        let until = Instant::now() + limits::PATIENCE;
+        let mut pause = draft::AGAIN_FIRST;
+        let look = loop {
+            match Look::at(self.inner.clone(), ticket.clone()).await {
+                // It has too much to do, or the line was lost for a moment.
+                Err(FetchError::Nobody(_)) if Instant::now() + pause < until => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(draft::AGAIN_MOST);
+                }
+                look => break look?,
+            }
+        };
         if !look.manifest.completes(&self.manifest) {
             let peer = look.provider().unwrap_or(look.inner.peer.id());
             return Err(FetchError::Manifest { peer, why: "it was another one before".into() });
@@ -184,11 +195,18 @@ impl Look {
         }
     }
 
+    /// What a transfer of this draft has become.
+    fn kept(self, directory: &Directory) -> Result<Look, FetchError> {
+        let (record, ticket) = directory.record()?;
+        let look = Look::with(self.inner, ticket, directory.manifest(record.draft)?, None)?;
+        Ok(Look { selected: self.selected, began: self.began, code: self.code, ..look })
+    }
+
     /// Where its transfer is kept.
     fn directory(&self, target: &Target) -> Directory {
         let (transfers, all) = (self.inner.store.transfers(), self.manifest.entries().len());
         let directory = Directory::of(&transfers, self.named(), target, &self.selected, all);
-        if self.began.is_some() || directory.exists() {
+        if self.began.is_some() || directory.record().is_ok() {
             return directory;
         }
         let begun = Directory::begun_with_draft(&transfers, self.content(), target, &self.selected, all);
@@ -320,10 +338,15 @@ impl Look {
         existing: Existing,
     ) -> Result<(Look, Prepared), FetchError> {
         let placement = survey.decide(existing)?;
-        let look = self.going_on(&target)?;
+        let mut look = self.going_on(&target)?;
         let directory = look.directory(&target);
-        let record = look.record(target);
-        let ready = resume::ready(&directory, &record, &look.bytes, &look.manifest, &look.layout)?;
+        let ready = loop {
+            let record = look.record(target.clone());
+            match resume::ready(&directory, &record, &look.bytes, &look.manifest, &look.layout)? {
+                Some(ready) => break ready,
+                None => look = look.kept(&directory)?,
+            }
+        };
         let done = look.bytes() - look.lengths(&look.wanted(&placement).difference(&ready.have));
         if let Err(error) = ready.staging.prepare(&look.manifest, &look.selected, look.bytes() - done) {
             if ready.have.is_empty() {

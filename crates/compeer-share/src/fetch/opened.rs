@@ -118,12 +118,20 @@ impl Opened {
     pub(crate) async fn becomes(&mut self, wait: bool) -> io::Result<Tell> {
         self.stream.write_all(&wire::encode(&Ask::Final { wait })).await?;
         self.stream.flush().await?;
-        let mut frames = Frames::default();
-        let answer = tokio::time::timeout(limits::STREAM_SILENCE, frames.next(&mut self.stream));
-        match answer.await?? {
-            Some(tell @ (Tell::Hashing { .. } | Tell::Final { .. } | Tell::Never { .. })) => Ok(tell),
-            _ => Err(wire::malformed("no word on its draft")),
-        }
+        let answer = async {
+            let mut frames = Frames::default();
+            loop {
+                match frames.next(&mut self.stream).await? {
+                    Some(tell @ (Tell::Hashing { .. } | Tell::Final { .. } | Tell::Never { .. })) => {
+                        return Ok(tell);
+                    }
+                    // News that came before the answer.
+                    Some(Tell::Have(_) | Tell::Providers(_)) => {}
+                    _ => return Err(wire::malformed("no word on its draft")),
+                }
+            }
+        };
+        tokio::time::timeout(limits::STREAM_SILENCE, answer).await?
     }
 
     /// What it has of a line of so many groups; `None` if it says nonsense.

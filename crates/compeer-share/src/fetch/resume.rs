@@ -31,20 +31,29 @@ pub(super) struct Ready {
     pub(super) have: RangeSet,
 }
 
-/// Goes on with the transfer, or begins it when there is nothing to go on with.
+/// Goes on with the transfer, or begins it when there is nothing to go on with. `None`: it was to be the draft, and has
+/// become the content already; what is verified is not written over with what is not.
 pub(super) fn ready(
     directory: &Directory,
     record: &Record,
     manifest_bytes: &[u8],
     manifest: &Manifest,
     layout: &Layout,
-) -> Result<Ready, FetchError> {
-    if directory.exists() {
-        if let Some(ready) = go_on(directory, record, manifest_bytes, manifest, layout)? {
-            return Ok(ready);
+) -> Result<Option<Ready>, FetchError> {
+    let _alone = directory.alone()?;
+    match directory.record() {
+        Ok((before, _)) => match go_on(directory, &before, record, manifest_bytes, manifest, layout)? {
+            GoOn::Ready(ready) => return Ok(Some(ready)),
+            GoOn::Content => return Ok(None),
+            // Somebody has removed what it had fetched.
+            GoOn::Nothing => directory.remove()?,
+        },
+        // Nothing is known of what lies there.
+        Err(_) => {
+            if let Some(staging) = Staging::open(&record.dir, &directory.id)? {
+                staging.discard()?;
+            }
         }
-        // Somebody has removed what it had fetched.
-        directory.remove()?;
     }
     // In this order: a staging directory without a transfer would be nobody's.
     directory.create(record, manifest_bytes)?;
@@ -54,35 +63,57 @@ pub(super) fn ready(
     let pack = Arc::new(directory.pack(record.draft)?);
     let journal = directory.journal(record.draft);
     let journal = Journal::create(&journal, *manifest.id().as_bytes(), layout.groups())?;
-    Ok(Ready { staging, pack, journal, have: RangeSet::new() })
+    Ok(Some(Ready { staging, pack, journal, have: RangeSet::new() }))
 }
 
-/// `None`: what is there is of no use.
+/// What is there.
+enum GoOn {
+    Ready(Ready),
+    /// The content, of which a draft was to be fetched.
+    Content,
+    /// Nothing that is of use.
+    Nothing,
+}
+
 fn go_on(
     directory: &Directory,
+    before: &Record,
     record: &Record,
     manifest_bytes: &[u8],
     manifest: &Manifest,
     layout: &Layout,
-) -> Result<Option<Ready>, FetchError> {
+) -> Result<GoOn, FetchError> {
     // A disk that is not mounted now has lost nothing.
-    let (before, _) = directory.record()?;
     if before.device.is_some() && before.device != transfers::device(&record.dir) {
         return Err(FetchError::OtherDisk { dir: record.dir.clone(), id: directory.id.clone() });
     }
-    let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(None) };
+    let Some(staging) = Staging::open(&record.dir, &directory.id)? else { return Ok(GoOn::Nothing) };
+    // Again, now that nobody else has it: it may have become the content just now.
+    let (before, ticket) = directory.record()?;
+    let same_draft = before.began.is_some() && before.began == record.began;
+    if !same_draft && ticket.root != *manifest.id().as_bytes() {
+        let why = format!("another transfer is called {} too: let it end, or discard it", directory.id);
+        return Err(FetchError::Disk(why));
+    }
+    if record.draft && !before.draft {
+        return Ok(GoOn::Content);
+    }
+    // Of one kind, what has arrived says nothing of the other.
+    let same_kind = record.draft == before.draft;
     // The newer ticket may lead where the old one does not.
     let record = &Record { device: before.device, began: before.began, ..record.clone() };
-    directory.create(record, manifest_bytes)?;
+    directory.replace(record, manifest_bytes)?;
     let (id, groups) = (manifest.id(), layout.groups());
     let pack = directory.pack(record.draft)?;
     let path = directory.journal(record.draft);
     let (mut journal, found) = match Journal::open(&path) {
-        Ok((journal, found)) if found.root == *id.as_bytes() && found.groups == groups => (journal, found),
+        Ok((journal, found)) if same_kind && found.root == *id.as_bytes() && found.groups == groups => {
+            (journal, found)
+        }
         // Nothing is known of what lies there: it is written over.
         _ => {
             let journal = Journal::create(&path, *id.as_bytes(), groups)?;
-            return Ok(Some(Ready { staging, pack: Arc::new(pack), journal, have: RangeSet::new() }));
+            return Ok(GoOn::Ready(Ready { staging, pack: Arc::new(pack), journal, have: RangeSet::new() }));
         }
     };
     let mut have = found.sure;
@@ -112,7 +143,7 @@ fn go_on(
         journal.forget(lost.clone())?;
         have.remove(lost);
     }
-    Ok(Some(Ready { staging, pack: Arc::new(pack), journal, have }))
+    Ok(GoOn::Ready(Ready { staging, pack: Arc::new(pack), journal, have }))
 }
 
 /// Files of which the journal knows, and which are shorter than it says, or not there: somebody has removed them, or
@@ -234,8 +265,7 @@ pub(super) fn settle(
     }
     let all = journal.mark();
     journal.checkpoint(all)?;
-    directory.create(record, &manifest.encode())?;
-    directory.sync(false)?;
+    directory.replace(record, &manifest.encode())?;
     directory.forget_draft();
     Ok(Settled { pack: Arc::new(pack), journal, have, changed })
 }

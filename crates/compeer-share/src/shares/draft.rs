@@ -74,8 +74,14 @@ impl Shares {
         let shown = self.info(id, name, &draft);
         let info = ShareInfo { skipped: listed.skipped.clone(), ..shown.clone() };
         inner.holdings.add(draft.clone());
-        let now =
-            Active { info: shown, offer: offer.clone(), holding: draft.clone(), draft: None, kept: None };
+        let now = Active {
+            info: shown,
+            offer: offer.clone(),
+            holding: draft.clone(),
+            draft: None,
+            hashed: None,
+            kept: None,
+        };
         self.active().insert(id, now);
         self.hash_on(offer, listed, pack, id, &draft, progress);
         Ok(info)
@@ -118,7 +124,11 @@ impl Shares {
             if let Some(draft) = &holding.draft {
                 draft.outcome.send_replace(Some(outcome));
             }
-            holding.tell(event);
+            // Under the lock, so that whoever listens from now on hears it once.
+            if let Some(active) = shares.active().get_mut(&id) {
+                active.hashed = Some(event.clone());
+                holding.tell(event);
+            }
         });
     }
 }

@@ -117,7 +117,7 @@ impl Shares {
             inner.publish(&info, &holding)?;
         }
         inner.holdings.add(holding.clone());
-        let now = Active { info: shown, offer, holding, draft: draft.clone(), kept: row };
+        let now = Active { info: shown, offer, holding, draft: draft.clone(), hashed: None, kept: row };
         let before = active.insert(id, now);
         for old in before.iter().flat_map(Active::holdings) {
             // Who came by the draft goes on there.

@@ -118,6 +118,14 @@ pub(super) fn lock(folder: &File) -> io::Result<bool> {
     }
 }
 
+/// Locks a folder, when whoever has it lets go.
+pub(crate) fn lock_waiting(folder: &File) -> io::Result<()> {
+    match rustix::fs::flock(folder, FlockOperation::LockExclusive) {
+        Ok(()) | Err(Errno::BADF | Errno::NOLCK | Errno::NOTSUP | Errno::INVAL | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Syncs all of the file system that this folder is on.
 pub(super) fn sync_file_system(folder: &File) -> io::Result<()> {
     #[cfg(target_os = "linux")]
