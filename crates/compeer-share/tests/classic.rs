@@ -113,7 +113,11 @@ async fn what_was_not_shared_with_everybody_does_not_leave() {
 
 /// Counts who calls; a search is answered there.
 fn listener() -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener_at("127.0.0.1:0")
+}
+
+fn listener_at(at: &str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(at).unwrap();
     let (at, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let counted = calls.clone();
     std::thread::spawn(move || {
@@ -328,4 +332,32 @@ async fn joining_ends_however_many_there_are() {
     let error = within(new.join(at, u8::MAX)).await.unwrap_err();
     assert!(matches!(error, JoinError::NoRoom), "{error}");
     assert_eq!(asked.load(Ordering::SeqCst), limits::CLASSIC_VISITS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_searches_are_worked_on_than_there_are_places() {
+    let (filer, _classic, at) = old(0, None).await;
+    let name = "abcdefghijklmnopqrstuvwxyz0123456789-song.txt";
+    publish(&filer, name, b"la").await;
+    // Somebody who takes calls and never answers holds each search until the call is given up.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let back = silent.local_addr().unwrap();
+    let (other, calls) = listener_at("127.0.0.2:0");
+    let began = std::time::Instant::now();
+    for n in 0..limits::CLASSIC_SEARCHES {
+        ask(&filer, at, "QUER", &format!("{back} {} 0", &name[n..n + 5])).await;
+    }
+    let one_more = ask(&filer, at, "QUER", &format!("{other} song 0")).await;
+    assert_eq!(one_more, reply("REPL", "Query ACK: song"));
+    if began.elapsed() >= limits::CLASSIC_CALL_TIME {
+        return; // The machine is so busy that places are free again.
+    }
+    // When they are, the next one has its turn, and is the only one who was called.
+    until(async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        ask(&filer, at, "QUER", &format!("{other} song 0")).await;
+        calls.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    assert!(began.elapsed() >= limits::CLASSIC_CALL_TIME, "nobody had a turn before");
 }

@@ -62,3 +62,20 @@ fn types_of_requests_are_upper_cased_in_ascii_only() {
     assert_eq!(dispatched(kind(b"12!\xff")), kind(b"12!\xff"));
     assert_eq!(dispatched(kind(b"a\0\0\0")), kind(b"A\0\0\0"));
 }
+
+proptest::proptest! {
+    /// As the fuzz target has it: what was read is written as it came, and no more is kept than a frame.
+    #[test]
+    fn any_bytes_in_any_pieces(data: Vec<u8>, piece in 1..20usize) {
+        let mut again = Vec::new();
+        match read(&data, piece, 1000) {
+            Ok(frames) => {
+                for frame in frames {
+                    again.extend(encode(frame.kind.as_bytes(), &frame.body).unwrap());
+                }
+                assert!(data.starts_with(&again) && data.len() - again.len() < HEADER_LEN + 1000);
+            }
+            Err(error) => assert!(error.len > 1000),
+        }
+    }
+}

@@ -108,9 +108,9 @@ async fn ping(_: Arc<Inner>, _: classic::Request) -> Result<(), Failure> {
 async fn query(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
     let query = Query::read(&inner.counted(&request)?).ok_or_else(malformed)?;
     request.reply(format!("Query ACK: {}", query.key)).await?;
-    let new = lock(&inner.seen).is_new(&query, inner.now());
+    // One that there is no place for may come again.
     if let Ok(place) = inner.searches.clone().try_acquire_owned()
-        && new
+        && lock(&inner.seen).is_new(&query, inner.now())
     {
         let from = request.remote_addr().ip();
         tokio::spawn(async move {
