@@ -1,11 +1,12 @@
-//! `bench`: Compeer beside what it is built on, in one run on one machine.
+//! `bench`: Compeer beside what it is built on and beside its like, in one run
+//! on one machine.
 //!
-//! Each measurement alternates between the baseline and Compeer, round by
+//! Each measurement alternates between the baseline, rivals and Compeer, round by
 //! round, after a warm-up, and prints medians, the ratio of the two, and the bar
 //! of DESIGN §7 where there is one. Both ends are in this process, on one
 //! runtime with two workers, or with `--two-processes` the serving end is a
 //! child of its own. Everything is on 127.0.0.1, bounded in time, and gone when
-//! the run is over. Rivals (other libraries) are not here yet.
+//! the run is over.
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ mod load;
 mod plain;
 mod report;
 mod requests;
+mod rivals;
 mod server;
 mod slow_reader;
 mod stats;
@@ -26,19 +28,21 @@ pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
-Compeer beside what it is built on, in one run on one machine.
+Compeer beside what it is built on and beside its like, in one run on one machine.
 
 Usage: bench [OPTIONS] <WHAT>...
 
 What:
-  streams      one stream, memory to memory, MB/s
+  streams      one stream, memory to memory, MB/s (*)
   two-streams  two at once, their sum
-  requests     a 64-byte echo, one at a time
-  load         the same, 512 at a time, and one-way requests
+  requests     a 64-byte echo, one at a time (*)
+  load         the same, 512 at a time, and one-way requests (*)
   slow-reader  1,000 requests beside a reply stream read at one message a second
-  idle         memory of an idle connection, per side
+  idle         memory of an idle connection, per side (*)
   connect      a new connection with its first request, and a resumed one
   all          all of them
+
+(*) beside libp2p (TCP and QUIC) and iroh
 
 Options:
   --rounds N       rounds of each (at least 5 for a figure to keep) [default: 5]
@@ -88,6 +92,7 @@ async fn run() -> Result<()> {
                 return Ok(());
             }
             // The ends that run as children.
+            "serve-rivals" => return rivals::child().await,
             "serve" => return server::child().await,
             "idle-end" => return idle::child(&args.collect::<Vec<_>>()).await,
             _ => what.push(arg),
@@ -113,5 +118,6 @@ async fn run() -> Result<()> {
             other => return Err(format!("`{other}` is nothing that can be measured\n\n{USAGE}").into()),
         }
     }
+    report.end();
     Ok(())
 }

@@ -2,8 +2,9 @@
 //! TLS 1.3, AES-128-GCM, X25519MLKEM768, an Ed25519 raw public key on each
 //! side, one ticket a connection.
 //!
-//! The serving end takes one byte that says what it is to be: an echo of
-//! 64-byte messages, or a sink that says at the end how much has come.
+//! The serving end takes one byte that says what it is to be: an echo, of
+//! messages one by one or of all that has come, or a sink that says at the end how
+//! much it was.
 
 use std::io;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// Asks the serving end to be an echo.
 pub(crate) const ECHO: u8 = b'e';
+/// The same, of many messages at a time.
+pub(crate) const ECHO_MANY: u8 = b'm';
 /// Asks the serving end to be a sink.
 pub(crate) const SINK: u8 = b's';
 
@@ -69,15 +72,20 @@ pub(crate) fn listen(listener: TcpListener, acceptor: Option<TlsAcceptor>) {
 async fn serve(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     match io.read_u8().await? {
         SINK => sink(io).await,
-        _ => echo(io).await,
+        ECHO_MANY => echo(io, CHUNK).await,
+        _ => echo(io, ECHOED).await,
     }
 }
 
-async fn echo(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    let mut message = [0; ECHOED];
+/// Sends back what has come, up to `most` bytes at a time.
+async fn echo(mut io: impl AsyncRead + AsyncWrite + Unpin, most: usize) -> io::Result<()> {
+    let mut space = vec![0; most];
     loop {
-        io.read_exact(&mut message).await?;
-        io.write_all(&message).await?;
+        let n = io.read(&mut space).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        io.write_all(&space[..n]).await?;
         io.flush().await?;
     }
 }
@@ -121,10 +129,16 @@ pub(crate) fn acceptor() -> Result<TlsAcceptor> {
     Ok(Arc::new(config).into())
 }
 
-fn ours() -> Result<(Arc<CryptoProvider>, Arc<OurKey>)> {
+/// The cipher and the key exchange that Compeer has where the CPU has AES.
+pub(crate) fn provider() -> CryptoProvider {
     let mut provider = default_provider();
     provider.kx_groups = vec![kx_group::X25519MLKEM768];
     provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
+    provider
+}
+
+fn ours() -> Result<(Arc<CryptoProvider>, Arc<OurKey>)> {
+    let provider = provider();
     let identity = Identity::generate();
     let id = identity.peer_id();
     // RFC 8410: §7 the private key, §4 the public one.

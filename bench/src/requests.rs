@@ -1,4 +1,6 @@
-//! A 64-byte echo, one at a time: raw TCP, plain TLS, a Compeer request.
+//! A 64-byte echo, one at a time: raw TCP, plain TLS, rivals, a Compeer request.
+//!
+//! Rivals ask for a second a round, the others a number of times.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +10,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::plain::{self, ECHO, ECHOED};
 use crate::report::{Bar, Report, Series};
+use crate::rivals::Rivals;
 use crate::server::Server;
 use crate::stats::Times;
 use crate::{Options, Result};
 
 const ROUND: usize = 20_000;
 const WARM_UP: usize = 2_000;
+const RIVALS: Duration = Duration::from_secs(1);
+const RIVALS_WARM_UP: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     let server = Server::start(options).await?;
+    let mut rivals = Rivals::start(options).await?;
     let connector = plain::connector()?;
     let mut raw = plain::connect_tcp(server.tcp).await?;
     raw.write_u8(ECHO).await?;
@@ -25,9 +31,10 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     let peer = Peer::builder().spawn().await?;
     peer.connect(server.peer.clone()).await?;
     let series = |what: &str| {
-        ["median", "p99"].map(|of| Series::new(format!("request 64 B, one at a time: {what}, {of}"), "µs"))
+        ["", ", p99"].map(|of| Series::new(format!("request 64 B, one at a time{of}: {what}"), "µs"))
     };
     let mut figures = [series("raw TCP"), series("tokio-rustls"), series("compeer")];
+    let mut theirs: Vec<_> = rivals.all.iter().map(|(kind, _)| series(kind.name())).collect();
     for round in 0..=options.rounds {
         let count = if round == 0 { WARM_UP } else { ROUND };
         let times = [
@@ -41,11 +48,20 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
                 p99.push(times.percentile(99.0));
             }
         }
+        for ((_, rival), [median, p99]) in rivals.all.iter_mut().zip(&mut theirs) {
+            let (_, mut times) = rival.ask(1, if round == 0 { RIVALS_WARM_UP } else { RIVALS }).await?;
+            if round > 0 {
+                median.push(times.percentile(50.0));
+                p99.push(times.percentile(99.0));
+            }
+        }
     }
     let [raw, tls, ours] = &figures;
     raw.iter().chain(tls).for_each(|series| report.line(series, Bar::None));
+    theirs.iter().flatten().for_each(|series| report.line(series, Bar::None));
     report.beside(&ours[0], &tls[0], Bar::RatioAtMost(1.5));
     report.beside(&ours[1], &tls[1], Bar::None);
+    theirs.iter().for_each(|[median, _]| report.against(&ours[0], median, Bar::RatioAtMost(1.0)));
     peer.shutdown().await;
     server.stop().await;
     Ok(())

@@ -1,7 +1,7 @@
-//! One stream, memory to memory: raw TCP, plain TLS, a Compeer stream; and two
+//! One stream, memory to memory: raw TCP, plain TLS, rivals, a Compeer stream; and two
 //! at once, which is what files are measured against (`files.sh`).
 //!
-//! Writes of 64 KiB for two seconds; the clock stops when the reader has said
+//! Writes of 64 KiB for one and a half seconds; the clock stops when the reader has said
 //! how much it got.
 
 use std::time::{Duration, Instant};
@@ -11,20 +11,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::plain::{self, CHUNK, SINK};
 use crate::report::{Bar, Report, Series};
+use crate::rivals::Rivals;
 use crate::server::Server;
 use crate::{Options, Result};
 
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_millis(1500);
 const WARM_UP: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     let server = Server::start(options).await?;
+    let mut rivals = Rivals::start(options).await?;
     let connector = plain::connector()?;
     let peer = Peer::builder().spawn().await?;
     peer.connect(server.peer.clone()).await?;
-    let mut tcp = Series::new("stream: raw TCP", "MB/s");
-    let mut tls = Series::new("stream: plain tokio-rustls", "MB/s");
-    let mut ours = Series::new("stream: compeer", "MB/s");
+    let series = |who: &str| Series::new(format!("stream: {who}"), "MB/s");
+    let mut tcp = series("raw TCP");
+    let mut tls = series("plain tokio-rustls");
+    let mut theirs: Vec<_> = rivals.all.iter().map(|(kind, _)| series(kind.name())).collect();
+    let mut ours = series("compeer");
     for round in 0..=options.rounds {
         let time = if round == 0 { WARM_UP } else { ROUND };
         let mut raw = plain::connect_tcp(server.tcp).await?;
@@ -34,7 +38,12 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
         plain.write_u8(SINK).await?;
         let plain = pour(plain, time).await?;
         let stream = pour(peer.open_stream(server.peer.id, "SINK").await?, time).await?;
-        if round > 0 {
+        for ((_, rival), series) in rivals.all.iter_mut().zip(&mut theirs) {
+            series.push(rival.pour(time).await?);
+        }
+        if round == 0 {
+            theirs.iter_mut().for_each(Series::clear);
+        } else {
             tcp.push(raw);
             tls.push(plain);
             ours.push(stream);
@@ -42,7 +51,9 @@ pub(crate) async fn run(options: Options, report: &mut Report) -> Result<()> {
     }
     report.line(&tcp, Bar::None);
     report.line(&tls, Bar::None);
+    theirs.iter().for_each(|series| report.line(series, Bar::None));
     report.beside(&ours, &tls, Bar::RatioAtLeast(0.9));
+    theirs.iter().for_each(|series| report.against(&ours, series, Bar::RatioAtLeast(2.0)));
     peer.shutdown().await;
     server.stop().await;
     Ok(())
@@ -80,7 +91,10 @@ pub(crate) async fn two(options: Options, report: &mut Report) -> Result<()> {
 }
 
 /// MB/s.
-async fn pour(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, time: Duration) -> Result<f64> {
+pub(crate) async fn pour(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    time: Duration,
+) -> Result<f64> {
     // A task of its own, as in a program that does other things too.
     let task = tokio::spawn(async move {
         let mut io = io;
