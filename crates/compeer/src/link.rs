@@ -11,7 +11,7 @@
 //! the socket is full it is the driver that is woken and goes on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use compeer_proto::{Addr, Kind, PeerId, Time};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
+use crate::counters::Tally;
 use crate::transport::Wire;
 use crate::{Clock, limits, lock};
 
@@ -63,12 +64,21 @@ pub(crate) struct Link {
     used: AtomicU64,
     /// No more one-way requests can be begun, or could not a moment ago.
     one_way_full: AtomicBool,
+    /// Where its peer counts.
+    pub(crate) tally: Arc<Tally>,
     state: Mutex<State>,
     closed: watch::Sender<bool>,
 }
 
 impl Link {
-    pub(crate) fn new(number: u64, wire: Wire, dialled: bool, session: Session, clock: Clock) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        wire: Wire,
+        dialled: bool,
+        session: Session,
+        clock: Clock,
+        tally: Arc<Tally>,
+    ) -> Self {
         let now = clock.now();
         Link {
             number,
@@ -85,7 +95,8 @@ impl Link {
             farewell: Mutex::new(None),
             used: AtomicU64::new(now.as_micros()),
             one_way_full: AtomicBool::new(false),
-            state: Mutex::new(State::new(session, wire.io)),
+            state: Mutex::new(State::new(session, wire.io, tally.clone())),
+            tally,
             closed: watch::Sender::new(false),
         }
     }
@@ -320,6 +331,7 @@ impl Link {
             // Clones of its responder may be in other tasks.
             served.reader.into_iter().chain(served.writers).for_each(Waker::wake);
         }
+        self.tally.ended(&outcome);
         state.session.end(id, outcome);
         state.kick(false);
     }
@@ -408,6 +420,7 @@ impl Link {
             return Err(Outcome::Cancelled);
         }
         if self.streams.load(Ordering::Relaxed) >= limits::MAX_STREAMS_PER_PEER {
+            self.tally.limit_streams.one();
             return Err(Outcome::Busy);
         }
         self.streams.fetch_add(1, Ordering::Relaxed);

@@ -201,7 +201,7 @@ fn run(io: Box<dyn ByteStream>, other: PeerId, role: Role, clock: Clock, host: A
     };
     let hello = Hello { agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).into(), ..Hello::default() };
     let session = Session::new(Config::new(role, hello), clock.now());
-    let link = Arc::new(Link::new(0, wire, role == Role::Dialer, session, clock));
+    let link = Arc::new(Link::new(0, wire, role == Role::Dialer, session, clock, Arc::default()));
     tokio::spawn(drive(link.clone(), host));
     link
 }

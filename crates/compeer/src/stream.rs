@@ -149,7 +149,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.place.0.tally.stream_bytes_received.more(buf.filled().len() - before);
+        }
         self.unless_dead(0, cx, read)
     }
 }
@@ -157,6 +161,9 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(n)) = &written {
+            self.place.0.tally.stream_bytes_sent.more(*n);
+        }
         self.unless_dead(1, cx, written)
     }
 
@@ -215,7 +222,10 @@ pub(crate) async fn open(inner: &Arc<Inner>, way: &Way, kind: Kind) -> Result<St
     for _ in 0..ATTEMPTS {
         let link = way.find().await?;
         match open_on(inner, &link, kind).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                link.tally.streams_opened.one();
+                return Ok(stream);
+            }
             Err(NotOpened::For(error)) => return Err(error),
             Err(NotOpened::Again) => {}
         }
@@ -343,6 +353,7 @@ fn with_oneself(inner: &Arc<Inner>, kind: Kind, place: Arc<Place>) -> Result<Str
 /// Runs a handler; a panic ends its own stream only.
 async fn serve(inner: Arc<Inner>, handler: Arc<dyn StreamHandler>, stream: Stream) {
     let kind = stream.kind;
+    stream.place.0.tally.streams_served.one();
     let served = AssertUnwindSafe(async { handler.call(stream).await });
     if let Err(panic) = served.catch_unwind().await {
         inner.tell(Event::HandlerPanicked { kind, text: panic_text(&*panic) });

@@ -162,6 +162,7 @@ impl Link {
             if now >= state.session.next_timeout()
                 && let Err(violation) = state.session.handle_timeout(now)
             {
+                self.tally.protocol_broken.one();
                 state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
             }
             state.absorb();
@@ -231,7 +232,9 @@ impl Link {
                 }
                 Poll::Ready(Ok(())) if state.closing.is_some() => {}
                 Poll::Ready(Ok(())) => {
+                    self.tally.bytes_received.more(buf.filled().len());
                     if let Err(violation) = state.session.receive(buf.filled(), now) {
+                        self.tally.protocol_broken.one();
                         tracing::debug!(peer = %self.peer, %violation, "protocol broken");
                         state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
                     }

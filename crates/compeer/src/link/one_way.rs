@@ -58,7 +58,10 @@ pub(super) fn handle(link: &Arc<Link>, host: &Arc<dyn Host>, message: Message, c
     let kind = message.kind;
     match begin(link, host, None, message, None) {
         // There is no one to tell how it ended.
-        Begun::Done(_) => link.notify_done(cost),
+        Begun::Done(outcome) => {
+            link.tally.ended(&outcome);
+            link.notify_done(cost);
+        }
         Begun::Waits(served) => {
             let number = {
                 let one_way = &mut link.state().one_way;
@@ -72,7 +75,8 @@ pub(super) fn handle(link: &Arc<Link>, host: &Arc<dyn Host>, message: Message, c
             let host = host.clone();
             let task = tokio::spawn(async move {
                 let run = async {
-                    finish(&place.0, &*host, kind, served).await;
+                    let outcome = finish(&place.0, &*host, kind, served).await;
+                    place.0.tally.ended(&outcome);
                     place.0.notify_done(cost);
                     place.go_on(&host).await;
                 };
@@ -117,9 +121,11 @@ impl Place {
     async fn go_on(&self, host: &Arc<dyn Host>) {
         while let Some((message, cost)) = self.next() {
             let kind = message.kind;
-            if let Begun::Waits(served) = begin(&self.0, host, None, message, None) {
-                finish(&self.0, &**host, kind, served).await;
-            }
+            let outcome = match begin(&self.0, host, None, message, None) {
+                Begun::Done(outcome) => outcome,
+                Begun::Waits(served) => finish(&self.0, &**host, kind, served).await,
+            };
+            self.0.tally.ended(&outcome);
             self.0.notify_done(cost);
         }
     }

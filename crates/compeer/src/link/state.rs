@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::task::AbortHandle;
 
 use super::Over;
 use super::one_way::OneWay;
+use crate::counters::Tally;
 use crate::transport::ByteStream;
 
 /// A request of ours that somebody waits for.
@@ -69,6 +71,7 @@ pub(super) enum Gather {
 pub(super) struct State {
     pub(super) session: Session,
     pub(super) io: Option<Box<dyn ByteStream>>,
+    pub(super) tally: Arc<Tally>,
     pub(super) driver: Option<Waker>,
     pub(super) calls: BTreeMap<RequestId, Call>,
     pub(super) served: BTreeMap<RequestId, Served>,
@@ -101,10 +104,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(session: Session, io: Box<dyn ByteStream>) -> Self {
+    pub(super) fn new(session: Session, io: Box<dyn ByteStream>, tally: Arc<Tally>) -> Self {
         State {
             session,
             io: Some(io),
+            tally,
             driver: None,
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -162,6 +166,7 @@ impl State {
         }
         let id = self.session.request(message.clone(), options, now)?;
         self.calls.insert(id, Call::default());
+        self.tally.requests_sent.one();
         // Alone, the caller writes itself; in company, the driver gathers what
         // all of them have put in.
         self.kick(self.session.requests_in_flight() == 1);
@@ -173,6 +178,9 @@ impl State {
             return Err(SendError::Draining);
         }
         let sent = self.session.notify(message.clone());
+        if sent.is_ok() {
+            self.tally.requests_sent.one();
+        }
         self.kick(false);
         sent
     }
@@ -215,7 +223,7 @@ impl State {
 
     /// Writes what there is to write; `Ready` when all of it is out.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let State { session, io: Some(io), unflushed, .. } = self else { return Poll::Ready(Ok(())) };
+        let State { session, io: Some(io), unflushed, tally, .. } = self else { return Poll::Ready(Ok(())) };
         loop {
             let wire = session.transmit();
             if wire.is_empty() {
@@ -226,6 +234,7 @@ impl State {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             session.advance(n);
+            tally.bytes_sent.more(n);
             *unflushed = true;
         }
         if *unflushed {

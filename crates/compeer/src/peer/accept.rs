@@ -72,6 +72,7 @@ pub(crate) fn accepting(inner: &Arc<Inner>, accept: impl Future<Output = ()> + S
 
 /// Says that nobody can be let in, and waits a moment.
 pub(crate) async fn pause(inner: &Inner, error: &std::io::Error) {
+    inner.tally.limit_descriptors.one();
     inner.tell(Event::AcceptPaused { reason: error.to_string() });
     tokio::time::sleep(limits::ACCEPT_PAUSE).await;
 }
@@ -92,8 +93,14 @@ fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) 
         match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, incoming.handshake).await {
             Ok(Ok(wire)) => connect::take_in(&of_task, wire).await,
             // Port scans and web browsers call everywhere: no event, only a log.
-            Ok(Err(error)) => tracing::debug!(from = %incoming.from, %error, "handshake failed"),
-            Err(_) => tracing::debug!(from = %incoming.from, "handshake too slow"),
+            Ok(Err(error)) => {
+                of_task.tally.handshakes_failed.one();
+                tracing::debug!(from = %incoming.from, %error, "handshake failed");
+            }
+            Err(_) => {
+                of_task.tally.handshakes_failed.one();
+                tracing::debug!(from = %incoming.from, "handshake too slow");
+            }
         }
     });
 }
@@ -110,6 +117,7 @@ pub(crate) fn place(
     // Not under the lock: a task that is dropped here gives its place back.
     if let Some(oldest) = pushed_out {
         oldest.abort();
+        inner.tally.limit_handshakes.one();
     }
     let place = Place(pending.clone(), prefix, number);
     let task = spawn_until_down(inner, async move {

@@ -301,6 +301,7 @@ impl Builder {
             recent_addrs: Mutex::default(),
             request_timeout: self.request_timeout,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
+            tally: Arc::default(),
             max_connections: self.max_connections,
             classic,
             events: Mutex::new(Some(broadcast::channel(limits::EVENT_QUEUE).0)),

@@ -213,7 +213,7 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
     let peer = wire.peer;
     let session = inner.session(dialled);
     let clock = inner.clock.clone();
-    let make = |number| Arc::new(Link::new(number, wire, dialled, session, clock));
+    let make = |number| Arc::new(Link::new(number, wire, dialled, session, clock, inner.tally.clone()));
     let (link, crowded_out) = inner.links.enter(peer, make);
     for old in crowded_out {
         old.goodbye(GoodbyeReason::Duplicate, "too many connections of one peer");
@@ -221,8 +221,10 @@ fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
     if inner.is_down() {
         link.turn_away(GoodbyeReason::Shutdown);
     } else if lock(&inner.blocked).contains(&link.peer) {
+        inner.tally.blocked.one();
         link.turn_away(GoodbyeReason::Denied);
     } else if !dialled && !inner.has_room(link.peer) {
+        inner.tally.limit_connections.one();
         link.turn_away(GoodbyeReason::Full);
     }
     inner.runtime.spawn(drive(link.clone(), Arc::new(PeerHost(inner.clone()))));
@@ -299,7 +301,7 @@ pub(crate) fn run_plain(
     dialled: bool,
     host: Arc<dyn Host>,
 ) -> Arc<Link> {
-    let link = Arc::new(Link::new(0, wire, dialled, session, inner.clock.clone()));
+    let link = Arc::new(Link::new(0, wire, dialled, session, inner.clock.clone(), Arc::default()));
     inner.runtime.spawn(drive(link.clone(), host));
     link
 }

@@ -20,6 +20,7 @@ use super::keep::Kept;
 use super::{Peer, spawn_until_down};
 use crate::classic::Classic;
 use crate::clock::Dice;
+use crate::counters::Tally;
 use crate::handler::{Access, Handler, Registry, StreamHandler, StreamHandlers};
 use crate::link::driver::Host;
 use crate::link::{Link, Over};
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) recent_addrs: Mutex<Option<(Time, Vec<Addr>)>>,
     pub(crate) request_timeout: Duration,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) max_connections: usize,
     pub(crate) classic: Classic,
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
@@ -161,6 +163,7 @@ impl Inner {
         if self.links.introduced() < self.max_connections || self.is_known(for_whom) {
             return true;
         }
+        self.tally.limit_connections.one();
         let Some(link) = self.least_useful() else { return false };
         self.links.retire(&link);
         link.goodbye(GoodbyeReason::Full, "");
@@ -211,6 +214,7 @@ impl Host for PeerHost {
             return link.goodbye(reason, "");
         }
         if lock(&inner.blocked).contains(&link.peer) {
+            inner.tally.blocked.one();
             return link.goodbye(GoodbyeReason::Denied, "");
         }
         if !link.dialled && !inner.make_room(link.peer) {
@@ -224,6 +228,11 @@ impl Host for PeerHost {
                     None => {}
                 }
                 if first {
+                    if link.dialled {
+                        inner.tally.dialled.one()
+                    } else {
+                        inner.tally.accepted.one()
+                    }
                     inner.tell(Event::Connected {
                         peer: link.peer,
                         name: link.name(),
