@@ -37,6 +37,7 @@ PEER, where a command wants one, is one of
   52 letters, or 8 and more of a paired peer's id
 
 Every option has a variable: COMPEER_ and its name, as in COMPEER_MAX_PEERS=20; the option wins.
+`compeer config` lists those that a file can set too; the variable wins over it.
 
 Exit codes:
   0 done   1 failed   2 usage   3 unreachable or timed out   4 verification failed
@@ -52,6 +53,9 @@ pub(crate) struct Global {
     /// The directory of this peer: its key, names and control socket [default: compeer/ in the user's data directory]
     #[arg(long, global = true, hide_env_values = true, env = "COMPEER_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
+    /// The settings file [default: config.toml in the home]
+    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Print results only
     #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
@@ -88,6 +92,10 @@ pub(crate) enum Command {
     Status(commands::status::Status),
     Try(commands::r#try::Try),
     Down(commands::down::Down),
+    Config(commands::config::Config),
+    Identity(commands::identity::Identity),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }
 
 /// Reads the command line. What clap has to say (help, version, a mistake) is printed here; then the code to leave

@@ -7,9 +7,13 @@
 pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod down;
 pub(crate) mod find;
 pub(crate) mod get;
+pub(crate) mod identity;
+pub(crate) mod man;
 pub(crate) mod overview;
 pub(crate) mod pair;
 pub(crate) mod peers;
@@ -47,5 +51,9 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
         Some(Command::Status(command)) => command.run(context).await,
         Some(Command::Try(command)) => command.run(context).await,
         Some(Command::Down(command)) => command.run(context).await,
+        Some(Command::Config(command)) => command.run(context).await,
+        Some(Command::Identity(command)) => command.run(context).await,
+        Some(Command::Completions(command)) => command.run(context).await,
+        Some(Command::Man(command)) => command.run(context).await,
     }
 }

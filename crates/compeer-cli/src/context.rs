@@ -8,13 +8,16 @@ use crate::console::Console;
 use crate::exit::{CommandError, Outcome};
 use crate::home::Home;
 use crate::logging;
-use compeer::discovery::Settings;
+use crate::settings::Settings;
+use compeer::discovery;
 use std::sync::Arc;
 
 /// The surroundings of a command.
 pub(crate) struct Context {
     /// The flags of every command.
     pub(crate) global: Global,
+    /// What the settings file says; the options have it already.
+    pub(crate) settings: Settings,
     /// Where output goes.
     pub(crate) console: Arc<Console>,
 }
@@ -25,19 +28,19 @@ impl Context {
     /// # Errors
     ///
     /// The log cannot be written; the console to say so comes with the error.
-    pub(crate) fn new(global: Global) -> Result<Context, (Arc<Console>, CommandError)> {
+    pub(crate) fn new(global: Global, settings: Settings) -> Result<Context, (Arc<Console>, CommandError)> {
         let console = Arc::new(Console::new(global.json, global.quiet));
         match logging::start(global.verbose, global.log.as_deref(), console.colour_on_stderr()) {
-            Ok(()) => Ok(Context { global, console }),
+            Ok(()) => Ok(Context { global, settings, console }),
             Err(error) => Err((console, error)),
         }
     }
 
     /// Where to tell others near and to hear of them; `None`: not at all.
-    pub(crate) fn discovery(&self) -> Option<Settings> {
+    pub(crate) fn discovery(&self) -> Option<discovery::Settings> {
         let wanted = || match self.global.discovery_port {
-            Some(port) => Settings { port, loopback: true },
-            None => Settings::default(),
+            Some(port) => discovery::Settings { port, loopback: true },
+            None => discovery::Settings::default(),
         };
         (!self.global.no_discovery).then(wanted)
     }

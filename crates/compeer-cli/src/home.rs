@@ -1,6 +1,7 @@
 //! The home: the directory one peer lives in. One home is one key is one peer.
 //!
 //! ```text
+//! config.toml what the user sets once; only he and `compeer config` write it        settings.rs
 //! key        the secret key, 0600, created once and never overwritten          home/key.rs
 //! lock       flock: whoever holds it is the peer of this home                   home/lock.rs
 //! peer.db    names, pins, settings (SQLite), opened by the lock holder only     store.rs
@@ -14,6 +15,7 @@
 
 pub(crate) mod key;
 pub(crate) mod lock;
+pub(crate) mod sealed;
 pub(crate) mod socket;
 
 use crate::exit::{CommandError, Outcome};
@@ -36,10 +38,7 @@ impl Home {
     ///
     /// It cannot be created, is no directory, or anybody may write in it.
     pub(crate) fn open(explicit: Option<&Path>) -> Outcome<Home> {
-        let dir = match explicit {
-            Some(dir) => dir.to_path_buf(),
-            None => default_dir()?,
-        };
+        let dir = place(explicit)?;
         Home::open_at(&dir).map_err(|error| {
             let text = format!("cannot use {} as home: {error}", dir.display());
             CommandError::failed(text).hint("choose another with --home DIR or COMPEER_HOME")
@@ -88,6 +87,18 @@ impl Home {
     /// What a detached `up` prints.
     pub(crate) fn log_path(&self) -> PathBuf {
         self.dir.join("up.log")
+    }
+}
+
+/// Where a home is, whether it is there or not.
+///
+/// # Errors
+///
+/// The user's directory is not known.
+pub(crate) fn place(explicit: Option<&Path>) -> Outcome<PathBuf> {
+    match explicit {
+        Some(dir) => Ok(dir.to_path_buf()),
+        None => default_dir(),
     }
 }
 

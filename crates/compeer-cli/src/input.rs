@@ -5,8 +5,10 @@
 
 use crate::console::Console;
 use crate::exit::{CommandError, Outcome};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead, Read};
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 /// Bytes taken from standard input or a file at most: the largest body a message may have (1 MiB).
 pub(crate) const MAX_INPUT: u64 = 1 << 20;
@@ -18,7 +20,7 @@ pub(crate) const MAX_INPUT: u64 = 1 << 20;
 /// Standard input cannot be read, or is longer than [`MAX_INPUT`].
 pub(crate) fn bytes(argument: &str) -> Outcome<Vec<u8>> {
     match argument {
-        "-" => bounded(std::io::stdin().lock(), "standard input"),
+        "-" => bounded(std::io::stdin().lock(), "standard input", MAX_INPUT),
         text => Ok(text.as_bytes().to_vec()),
     }
 }
@@ -33,7 +35,7 @@ pub(crate) fn word(argument: &str) -> Outcome<String> {
         Some(path) => {
             let file = std::fs::File::open(path)
                 .map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?;
-            bounded(file, path)?
+            bounded(file, path, MAX_INPUT)?
         }
         None => bytes(argument)?,
     };
@@ -99,18 +101,98 @@ pub(crate) fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-fn bounded(source: impl Read, name: &str) -> Outcome<Vec<u8>> {
+/// All that a source has.
+///
+/// # Errors
+///
+/// It cannot be read, or has more than `most` bytes.
+pub(crate) fn bounded(source: impl Read, name: &str, most: u64) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
     source
-        .take(MAX_INPUT + 1)
+        .take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| CommandError::failed(format!("cannot read {name}: {error}")))?;
-    if bytes.len() as u64 > MAX_INPUT {
+    if bytes.len() as u64 > most {
         return Err(CommandError::usage(format!(
-            "{name} is longer than {MAX_INPUT} bytes, the most one message holds"
+            "{name} is longer than {most} bytes, the most there may be"
         )));
     }
     Ok(bytes)
+}
+
+/// A passphrase: from @FILE, standard input (`-`) or the variable COMPEER_PASSPHRASE, else typed unseen, twice when it is a
+/// new one. One that stands on the command line itself is refused.
+///
+/// # Errors
+///
+/// Nobody can be asked, nothing or two different things were typed; those of [`word`].
+pub(crate) async fn passphrase(
+    console: &Console,
+    given: Option<&str>,
+    new: bool,
+) -> Outcome<Zeroizing<String>> {
+    if let Some(given) = given {
+        let whence = given == "-" || given.starts_with('@');
+        // Clap does not tell whether a value was typed or comes from the variable.
+        return match std::env::var(PASSPHRASE).is_ok_and(|variable| variable == given) {
+            true if !whence => Ok(Zeroizing::new(given.trim().to_string())),
+            _ if whence => word(given).map(Zeroizing::new),
+            _ => Err(CommandError::usage(
+                "a passphrase on the command line can be read by every user of this machine",
+            )
+            .hint(format!("put it in a file (--passphrase @FILE) or into {PASSPHRASE}, or be asked for it"))),
+        };
+    }
+    if !console.can_ask() {
+        return Err(CommandError::usage("which passphrase? there is no terminal to ask at")
+            .hint(format!("put it in a file (--passphrase @FILE) or into {PASSPHRASE}")));
+    }
+    let first = unseen(console, "passphrase:").await?;
+    if new && unseen(console, "once more:").await? != first {
+        return Err(CommandError::usage("that were two different ones; nothing was done"));
+    }
+    Ok(first)
+}
+
+/// The variable that may hold a passphrase.
+const PASSPHRASE: &str = "COMPEER_PASSPHRASE";
+
+/// What is typed without being shown.
+async fn unseen(console: &Console, question: &str) -> Outcome<Zeroizing<String>> {
+    let _hidden = Hidden::new();
+    let typed = tokio::select! {
+        biased;
+        () = crate::interrupt::wait() => return Err(CommandError::interrupted()),
+        typed = answer(console, question) => typed,
+    };
+    // The end of the line was not shown either.
+    console.note("");
+    match typed {
+        Some(typed) if !typed.is_empty() => Ok(Zeroizing::new(typed)),
+        _ => Err(CommandError::usage("no passphrase")),
+    }
+}
+
+/// A terminal that does not show what is typed, until dropped.
+struct Hidden(Option<Termios>);
+
+impl Hidden {
+    fn new() -> Hidden {
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(mut modes) = before.clone() {
+            modes.local_modes.remove(LocalModes::ECHO);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &modes);
+        }
+        Hidden(before)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +213,10 @@ mod tests {
 
     #[test]
     fn more_than_a_message_holds_is_refused() {
-        assert!(bounded(std::io::repeat(b'x'), "it").is_err());
-        assert_eq!(bounded(std::io::repeat(b'x').take(MAX_INPUT), "it").unwrap().len() as u64, MAX_INPUT);
+        assert!(bounded(std::io::repeat(b'x'), "it", MAX_INPUT).is_err());
+        assert_eq!(
+            bounded(std::io::repeat(b'x').take(MAX_INPUT), "it", MAX_INPUT).unwrap().len() as u64,
+            MAX_INPUT
+        );
     }
 }

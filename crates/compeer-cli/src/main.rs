@@ -1,7 +1,7 @@
 //! The `compeer` program: it reads the command line, runs one command and leaves with its exit code.
 //!
 //! What is where: [`cli`] is the command line as a whole, [`commands`] has one file per command, [`home`] is the
-//! directory a peer lives in (key, lock, control socket), [`store`] its database, [`console`] the only file that
+//! directory a peer lives in (key, lock, control socket), [`settings`] what the user sets once, [`store`] its database, [`console`] the only file that
 //! prints, [`exit`] the exit codes. The network is in the `compeer` crate; nothing here opens a socket of its own
 //! but the control socket, by which a command reaches the peer that already runs.
 
@@ -21,6 +21,7 @@ mod names;
 mod node;
 mod progress;
 mod qr;
+mod settings;
 mod size;
 mod spool;
 mod store;
@@ -33,7 +34,12 @@ fn main() -> ExitCode {
         Ok(line) => line,
         Err(shown) => return shown.into(),
     };
-    let context = match context::Context::new(line.global) {
+    let (json, quiet) = (line.global.json, line.global.quiet);
+    let (line, settings) = match settings::applied(line) {
+        Ok(applied) => applied,
+        Err(error) => return console::Console::new(json, quiet).leave(Err(error)).into(),
+    };
+    let context = match context::Context::new(line.global, settings) {
         Ok(context) => context,
         Err((console, error)) => return console.leave(Err(error)).into(),
     };

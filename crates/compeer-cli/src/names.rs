@@ -119,6 +119,18 @@ pub(crate) fn default_nickname() -> String {
     fit_nickname(&name)
 }
 
+/// Whether the user can call himself so.
+///
+/// # Errors
+///
+/// Says what is wrong with it.
+pub(crate) fn check_nickname(name: &str) -> Result<(), String> {
+    match name.trim().len() {
+        1..=compeer::limits::MAX_NAME_LEN => Ok(()),
+        _ => Err(format!("a name has 1 to {} bytes", compeer::limits::MAX_NAME_LEN)),
+    }
+}
+
 /// A nickname cut to what others accept.
 pub(crate) fn fit_nickname(name: &str) -> String {
     let mut end = name.len().min(compeer::limits::MAX_NAME_LEN);

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) listening: Listening,
     pub(crate) advertise: Vec<Addr>,
     pub(crate) name: Option<String>,
+    /// Whether the name holds for later starts too; one from the settings file holds as long as it stands there.
+    pub(crate) remember_name: bool,
     pub(crate) max_peers: usize,
     /// A throw-away peer: gets a name that says so.
     pub(crate) temporary: bool,
@@ -76,6 +78,7 @@ impl Settings {
             listening: Listening::Nowhere,
             advertise: Vec::new(),
             name: None,
+            remember_name: false,
             max_peers: 0,
             temporary: false,
             classic: Vec::new(),
@@ -185,11 +188,11 @@ impl Node {
 /// The name to tell others: the one asked for, which is then remembered, the remembered one, or the default.
 fn nickname(settings: &Settings, store: &Store, id: &compeer::PeerId) -> Outcome<String> {
     if let Some(name) = &settings.name {
+        names::check_nickname(name).map_err(CommandError::usage)?;
         let name = name.trim();
-        if name.is_empty() || name.len() > limits::MAX_NAME_LEN {
-            return Err(CommandError::usage(format!("a name has 1 to {} bytes", limits::MAX_NAME_LEN)));
+        if settings.remember_name {
+            store.set("name", name)?;
         }
-        store.set("name", name)?;
         return Ok(name.to_string());
     }
     if settings.temporary {

@@ -3,11 +3,24 @@
 //! Terminals are mostly light on dark, so the light squares are what is drawn; where colours are allowed they are set,
 //! and the code is right whatever the terminal's own are.
 
+use crate::console::Console;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+/// Shows a ticket as a QR code on standard error; nothing under `--json`.
+pub(crate) fn show(console: &Console, ticket: &str) {
+    if console.json() {
+        return;
+    }
+    // In capitals it takes fewer squares; case means nothing in a ticket.
+    match draw(&ticket.to_ascii_uppercase()) {
+        Some(lines) => console.picture(&lines),
+        None => console.note("the ticket is too long for a QR code"),
+    }
+}
+
 /// The lines of the code; `None` if the text is too long for one.
-pub(crate) fn draw(text: &str) -> Option<Vec<String>> {
+fn draw(text: &str) -> Option<Vec<String>> {
     let code = QrCode::new(text).ok()?;
     let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
     let drawn = code.render::<Dense1x2>().dark_color(dark).light_color(light).quiet_zone(true).build();

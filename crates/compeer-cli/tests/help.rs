@@ -25,6 +25,10 @@ const COMMANDS: &[&str] = &[
     "status",
     "try",
     "down",
+    "config",
+    "identity",
+    "completions",
+    "man",
 ];
 
 #[test]

@@ -18,6 +18,16 @@ fn a_ticket_never_has_loopback_alone() {
 }
 
 #[test]
+fn a_picture_of_it_is_for_cameras_and_the_word_for_pipes() {
+    let alice = Home::new("alice");
+    let _up = alice.up(&[]);
+    let plain = alice.run(&["ticket", "--advertise", "attic.example:4000"]).code(0).out;
+    let drawn = alice.run(&["ticket", "--advertise", "attic.example:4000", "--qr"]).code(0);
+    assert_eq!(drawn.out, plain);
+    assert!(drawn.err.lines().filter(|line| line.contains('█')).count() > 10, "{}", drawn.err);
+}
+
+#[test]
 fn alone_it_names_the_port_that_up_will_have() {
     let alice = Home::new("alice");
     // Detection finds what this machine has, which may be nothing but loopback.

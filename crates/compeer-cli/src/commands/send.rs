@@ -199,12 +199,8 @@ pub(crate) fn notes(context: &Context, offered: &Offered, qr: bool) {
     if offered.local {
         console.note("this machine has no address that others can reach: only programs here can fetch it");
     }
-    if qr && !console.json() {
-        // In capitals it takes fewer squares; case means nothing in a ticket.
-        match qr::draw(&offered.ticket.to_ascii_uppercase()) {
-            Some(lines) => console.picture(&lines),
-            None => console.note("the ticket is too long for a QR code"),
-        }
+    if qr {
+        qr::show(console, &offered.ticket);
     }
 }
 

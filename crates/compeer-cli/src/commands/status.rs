@@ -1,5 +1,6 @@
 //! `compeer status`: is a peer running here, under which id, on which addresses.
 //!
+//! A running peer also says what it has done since its start: connections, bytes, requests, streams, limits that were hit.
 //! Without a running peer it tells what it would be: name, id and home, from a node of its own that listens nowhere.
 
 use crate::context::Context;
@@ -9,7 +10,7 @@ use crate::gateway::Gateway;
 use crate::node::Settings;
 use clap::Args;
 
-/// Say whether a peer runs in this home, and how it may be reached.
+/// Say whether a peer runs in this home, how it may be reached, and what it has done so far.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

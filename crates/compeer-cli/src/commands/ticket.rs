@@ -9,7 +9,9 @@ use crate::exit::Outcome;
 use crate::gateway::Gateway;
 use crate::node::Settings;
 use crate::node::listen::Listening;
+use crate::qr;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::Serialize;
 
 /// Print this peer's ticket: its id and every address where it may be reached.
@@ -31,6 +33,9 @@ pub(crate) struct Ticket {
         value_delimiter = ','
     )]
     pub(crate) advertise: Vec<String>,
+    /// Show the ticket as a QR code too
+    #[arg(long, hide_env_values = true, env = "COMPEER_QR", value_parser = BoolishValueParser::new())]
+    pub(crate) qr: bool,
 }
 
 impl Ticket {
@@ -44,6 +49,9 @@ impl Ticket {
                 context
                     .console
                     .note(&format!("another program has port {port}: `compeer up` will use another one"));
+            }
+            if self.qr {
+                qr::show(&context.console, &made.ticket);
             }
             context.console.show(&Printed { event: "ticket", ticket: made.ticket });
             Ok(())

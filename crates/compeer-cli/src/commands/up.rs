@@ -153,6 +153,7 @@ impl Up {
             listening,
             advertise: ticket::addresses(&self.advertise)?,
             name: self.name.clone(),
+            remember_name: self.name.as_ref() != context.settings.first("name"),
             max_peers: self.max_peers,
             temporary: self.temp,
             classic: self.classic.iter().map(|text| classic::parse(text)).collect::<Outcome<_>>()?,

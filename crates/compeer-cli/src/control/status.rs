@@ -4,10 +4,11 @@
 //! disagree. Which of several addresses a person should type is decided here: the first IPv4 one, else the first.
 
 use crate::console::Report;
-use crate::duration;
 use crate::exit::Outcome;
 use crate::node::{Node, Role};
-use compeer::{Addr, PeerId, Ticket, limits};
+use crate::{duration, size};
+use compeer::{Addr, Counters, PeerId, Ticket, limits};
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -40,6 +41,12 @@ pub(crate) struct NodeStatus {
     pub(crate) taken_port: Option<u16>,
     pub(crate) connected: usize,
     pub(crate) paired: usize,
+    /// How many shares it offers.
+    pub(crate) shares: usize,
+    /// File descriptors of its process, and how many it may have; `None`: without limit.
+    pub(crate) descriptors: u64,
+    pub(crate) descriptor_limit: Option<u64>,
+    pub(crate) counters: Counters,
 }
 
 impl NodeStatus {
@@ -89,12 +96,62 @@ impl Report for NodeStatus {
             lines.push(format!("reached  {}", addrs.join(", ")));
         }
         lines.push(format!("peers    {} paired, {} connected", self.paired, self.connected));
+        if self.role == Role::Up {
+            lines.extend(self.counted());
+        }
         lines.join("\n")
+    }
+}
+
+impl NodeStatus {
+    /// What it has done since its start, for people.
+    fn counted(&self) -> Vec<String> {
+        let counted = &self.counters;
+        let hit: Vec<_> = [
+            (counted.limit_connections, "connections turned away or given up: too many"),
+            (counted.limit_handshakes, "callers pushed out by newer ones"),
+            (counted.limit_streams, "streams refused: too many with one peer"),
+            (counted.limit_descriptors, "pauses for want of file descriptors"),
+            (counted.protocol_broken, "connections closed for breaking the protocol"),
+            (counted.handshakes_failed, "callers that were no peers"),
+            (counted.blocked, "connections refused: blocked"),
+        ]
+        .into_iter()
+        .filter(|(times, _)| *times > 0)
+        .map(|(times, what)| format!("{times} {what}"))
+        .collect();
+        let most = self.descriptor_limit.map_or("any number".to_string(), |most| most.to_string());
+        vec![
+            format!("calls    {} came, {} went", counted.accepted, counted.dialled),
+            format!(
+                "traffic  {} in and {} out by messages, {} in and {} out by streams",
+                size::show(counted.bytes_received),
+                size::show(counted.bytes_sent),
+                size::show(counted.stream_bytes_received),
+                size::show(counted.stream_bytes_sent)
+            ),
+            format!(
+                "requests {} served, {} refused, {} failed; {} of its own",
+                counted.requests_served,
+                counted.requests_refused,
+                counted.requests_failed,
+                counted.requests_sent
+            ),
+            format!("streams  {} served, {} of its own", counted.streams_served, counted.streams_opened),
+            format!("shares   {}", self.shares),
+            format!("files    {} of {most} descriptors in use", self.descriptors),
+            format!("limits   {}", if hit.is_empty() { "none hit".to_string() } else { hit.join("; ") }),
+        ]
     }
 }
 
 pub(super) async fn answer(node: Node, _: AskStatus) -> Outcome<NodeStatus> {
     of(&node)
+}
+
+/// File descriptors this process has open, the one that looks left out.
+fn descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count().saturating_sub(1) as u64)
 }
 
 /// How this node is.
@@ -116,5 +173,9 @@ pub(crate) fn of(node: &Node) -> Outcome<NodeStatus> {
         taken_port: node.state.taken_port(),
         connected: node.peer.connections().len(),
         paired,
+        shares: node.shares.shares().len(),
+        descriptors: descriptors(),
+        descriptor_limit: getrlimit(Resource::Nofile).current,
+        counters: node.peer.counters(),
     })
 }

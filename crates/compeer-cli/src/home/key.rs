@@ -13,7 +13,7 @@ use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// First word of the file; another one is another format.
@@ -28,17 +28,52 @@ const MAX_LEN: u64 = 256;
 ///
 /// The key cannot be read, is damaged, may be read by others, or cannot be written.
 pub(crate) fn load_or_create(home: &Home) -> Outcome<Identity> {
-    let path = home.key_path();
-    if let Some(identity) = load(&path)? {
+    if let Some(identity) = load(home)? {
         return Ok(identity);
     }
     let identity = Identity::generate();
-    create(&path, &identity)
-        .map_err(|error| CommandError::failed(format!("cannot write the key {}: {error}", path.display())))?;
+    create(&home.key_path(), &identity).map_err(|error| unwritten(home, &error))?;
     Ok(identity)
 }
 
-fn load(path: &Path) -> Outcome<Option<Identity>> {
+/// Makes another identity that of the home. Only for who holds the home's lock. Gives where the old key is kept, if
+/// there was one.
+///
+/// # Errors
+///
+/// The old key cannot be read, or the new one not written; the old one stays in place then.
+pub(crate) fn replace(home: &Home, identity: &Identity) -> Outcome<Option<PathBuf>> {
+    let path = home.key_path();
+    let Some(old) = load(home)? else {
+        create(&path, identity).map_err(|error| unwritten(home, &error))?;
+        return Ok(None);
+    };
+    let kept = path.with_file_name(format!("key.{}", old.peer_id().short()));
+    let swap = || {
+        let new = write(&path, identity)?;
+        match fs::hard_link(&path, &kept) {
+            // A copy of the same key, from the last time it was replaced.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        fs::rename(new, &path)?;
+        sync_directory(&path)
+    };
+    swap().map_err(|error| unwritten(home, &error))?;
+    Ok(Some(kept))
+}
+
+fn unwritten(home: &Home, error: &io::Error) -> CommandError {
+    CommandError::failed(format!("cannot write the key {}: {error}", home.key_path().display()))
+}
+
+/// The identity of a home, if it has one.
+///
+/// # Errors
+///
+/// The key cannot be read, is damaged, or may be read by others.
+pub(crate) fn load(home: &Home) -> Outcome<Option<Identity>> {
+    let path = &home.key_path();
     let unreadable =
         |error: io::Error| CommandError::failed(format!("cannot read the key {}: {error}", path.display()));
     let file = match File::open(path) {
@@ -76,6 +111,14 @@ fn decode(text: &str) -> Option<Identity> {
 }
 
 fn create(path: &Path, identity: &Identity) -> io::Result<()> {
+    let new = write(path, identity)?;
+    fs::hard_link(&new, path)?;
+    fs::remove_file(&new)?;
+    sync_directory(path)
+}
+
+/// Writes a key beside its place; gives where.
+fn write(path: &Path, identity: &Identity) -> io::Result<PathBuf> {
     let seed = Zeroizing::new(BASE32_NOPAD.encode(identity.seed().as_slice()));
     let text = Zeroizing::new(format!("{FORMAT} {} {}\n", seed.as_str(), identity.peer_id()));
     let partial = path.with_file_name("key.new");
@@ -87,8 +130,10 @@ fn create(path: &Path, identity: &Identity) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::hard_link(&partial, path)?;
-    fs::remove_file(&partial)?;
+    Ok(partial)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
@@ -121,6 +166,21 @@ mod tests {
         let before = fs::read(home.key_path()).unwrap();
         assert!(create(&home.key_path(), &Identity::generate()).is_err());
         assert_eq!(fs::read(home.key_path()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_key_that_is_replaced_is_kept() {
+        let (_dir, home) = home();
+        let first = load_or_create(&home).unwrap();
+        let second = Identity::generate();
+        for _ in 0..2 {
+            let kept = replace(&home, &second).unwrap().unwrap();
+            assert_eq!(load_or_create(&home).unwrap().peer_id(), second.peer_id());
+            assert!(fs::read_to_string(&kept).unwrap().contains(&first.peer_id().to_string()));
+            assert_eq!(fs::metadata(home.key_path()).unwrap().permissions().mode() & 0o777, 0o600);
+            replace(&home, &first).unwrap();
+        }
+        assert_eq!(load_or_create(&home).unwrap().peer_id(), first.peer_id());
     }
 
     #[test]
