@@ -34,6 +34,11 @@ netns:
     cargo build --release
     tests/netns.sh target/release/compeer
 
+# Machines with something wrong, and what doctor says of them (root).
+doctor:
+    cargo build --release
+    tests/doctor.sh target/release/compeer
+
 # Files between machines, with figures (root); scenes by name, else all.
 scenes *names:
     cargo build --release

@@ -92,6 +92,7 @@ pub(crate) enum Command {
     Status(commands::status::Status),
     Try(commands::r#try::Try),
     Down(commands::down::Down),
+    Doctor(commands::doctor::Doctor),
     Config(commands::config::Config),
     Identity(commands::identity::Identity),
     Completions(commands::completions::Completions),

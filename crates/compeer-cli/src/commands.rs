@@ -9,6 +9,7 @@ pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod find;
 pub(crate) mod get;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
         Some(Command::Status(command)) => command.run(context).await,
         Some(Command::Try(command)) => command.run(context).await,
         Some(Command::Down(command)) => command.run(context).await,
+        Some(Command::Doctor(command)) => command.run(context).await,
         Some(Command::Config(command)) => command.run(context).await,
         Some(Command::Identity(command)) => command.run(context).await,
         Some(Command::Completions(command)) => command.run(context).await,

@@ -11,6 +11,7 @@
 pub(crate) mod block;
 pub(crate) mod call;
 pub(crate) mod chat;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod find;
 pub(crate) mod get;
@@ -41,6 +42,8 @@ pub(crate) const ANSWER: Kind = Kind::from_static("answer");
 pub(crate) fn handlers(node: &Node) -> Handlers {
     let mut handlers = Handlers::new();
     handlers = answering(handlers, node, block::KIND, block::answer);
+    handlers = answering(handlers, node, doctor::PORTS, doctor::ports);
+    handlers = answering(handlers, node, doctor::PEER, doctor::peer);
     handlers = answering(handlers, node, down::KIND, down::answer);
     handlers = answering(handlers, node, pair::KIND, pair::answer);
     handlers = answering(handlers, node, pair::FORGET, pair::forget);

@@ -115,7 +115,8 @@ impl Gateway {
             }
             Held::Ours(lock) => {
                 context.console.note(ALONE);
-                let alone = Settings { discovery: context.discovery(), ..alone };
+                let alone =
+                    Settings { discovery: context.discovery(), usual: context.settings.listen()?, ..alone };
                 let node = Node::start(&home, alone).await?;
                 let own = Hold::start(&home, lock, node)?;
                 let client = own.client().await?;

@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod context;
 mod control;
+mod doctor;
 mod duration;
 mod exit;
 mod gateway;

@@ -8,7 +8,7 @@
 //! `node/asked.rs` what paired peers would like us to fetch,
 //! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
 //! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes,
-//! `node/classic.rs` speaks with old programs.
+//! `node/classic.rs` speaks with old programs, `node/speed.rs` measures the way to others.
 
 pub(crate) mod answers;
 pub(crate) mod asked;
@@ -21,6 +21,7 @@ mod join;
 pub(crate) mod listen;
 pub(crate) mod near;
 mod reach;
+pub(crate) mod speed;
 pub(crate) mod state;
 mod watch;
 
@@ -57,6 +58,8 @@ pub(crate) enum Role {
 pub(crate) struct Settings {
     pub(crate) role: Role,
     pub(crate) listening: Listening,
+    /// Where the user wants `up` to listen, if he has said so once and for all.
+    pub(crate) usual: Vec<SocketAddr>,
     pub(crate) advertise: Vec<Addr>,
     pub(crate) name: Option<String>,
     /// Whether the name holds for later starts too; one from the settings file holds as long as it stands there.
@@ -76,6 +79,7 @@ impl Settings {
         Settings {
             role: Role::Alone,
             listening: Listening::Nowhere,
+            usual: Vec::new(),
             advertise: Vec::new(),
             name: None,
             remember_name: false,
@@ -96,6 +100,8 @@ pub(crate) struct Node {
     pub(crate) near: Near,
     /// Sharing with old programs, where that is asked for.
     pub(crate) classic: Option<Classic>,
+    /// See [`Settings`].
+    usual: Arc<[SocketAddr]>,
 }
 
 impl Node {
@@ -119,7 +125,7 @@ impl Node {
             true => None,
             false => Some(classic::attach(&peer, &shares, &settings)?),
         };
-        let node = Node { peer, shares, state, near, classic };
+        let node = Node { peer, shares, state, near, classic, usual: settings.usual.into() };
         asked::register(&node)?;
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {

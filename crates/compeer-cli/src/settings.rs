@@ -20,6 +20,7 @@ use clap::{Arg, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, Value};
@@ -290,9 +291,28 @@ impl Settings {
         self.entries.get(key)
     }
 
+    /// How many keys are set.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The first value set under a key.
     pub(crate) fn first(&self, key: &str) -> Option<&String> {
         self.get(key)?.values.first()
+    }
+
+    /// Where `compeer up` would listen with these settings and the environment; empty: at the usual port.
+    ///
+    /// # Errors
+    ///
+    /// The environment makes no sense.
+    pub(crate) fn listen(&self) -> Outcome<Vec<SocketAddr>> {
+        let up = self.apply(Cli::command(), false).try_get_matches_from(["compeer", "up"]);
+        match up.and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(Cli { command: Some(Command::Up(up)), .. }) => listen::parse_all(&up.listen),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(CommandError::usage(error.to_string())),
+        }
     }
 
     /// The command line's definition with what is set as its defaults. A throw-away peer has only the options of every
@@ -325,8 +345,13 @@ pub(crate) fn applied(line: Cli) -> Outcome<(Cli, Settings)> {
         Some(Command::Up(up)) => up.temp,
         _ => false,
     };
-    let settings = Place::of(&line.global)?.read()?;
-    if settings.entries.is_empty() {
+    let settings = match Place::of(&line.global)?.read() {
+        Ok(settings) => settings,
+        // It says so as one of its findings.
+        Err(_) if matches!(line.command, Some(Command::Doctor(_))) => return Ok((line, Settings::default())),
+        Err(error) => return Err(error),
+    };
+    if settings.len() == 0 {
         return Ok((line, settings));
     }
     let matches = settings.apply(Cli::command(), throw_away).try_get_matches();

@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "try",
     "down",
+    "doctor",
     "config",
     "identity",
     "completions",

@@ -61,6 +61,7 @@ fn talk(checked: &mut Checked) {
     checked.run(&alice, &["pair", &bob.id()]);
     bob_up.sees("paired_back");
     checked.run(&bob, &["status"]);
+    checked.run(&bob, &["doctor"]);
     checked.run(&bob, &["config", "path"]);
     checked.run(&bob, &["config", "set", "qr", "true"]);
     checked.run(&bob, &["config", "unset", "qr"]);

@@ -135,7 +135,7 @@ impl What {
 
     /// The node for it, if none runs.
     pub(crate) fn settings(&self) -> Outcome<Settings> {
-        let at = self.listen.iter().map(|text| listen::parse(text)).collect::<Outcome<Vec<_>>>()?.concat();
+        let at = listen::parse_all(&self.listen)?;
         let listening = if at.is_empty() { listen::Listening::Usual } else { listen::Listening::At(at) };
         Ok(Settings { listening, advertise: ticket::addresses(&self.advertise)?, ..Settings::alone() })
     }

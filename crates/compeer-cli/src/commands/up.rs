@@ -141,8 +141,7 @@ impl Up {
     }
 
     fn settings(&self, context: &Context) -> Outcome<Settings> {
-        let at: Vec<_> =
-            self.listen.iter().map(|text| listen::parse(text)).collect::<Outcome<Vec<_>>>()?.concat();
+        let at = listen::parse_all(&self.listen)?;
         let listening = match (at.is_empty(), self.temp) {
             (false, _) => Listening::At(at),
             (true, true) => Listening::AnyPort,
@@ -151,6 +150,7 @@ impl Up {
         Ok(Settings {
             role: Role::Up,
             listening,
+            usual: Vec::new(),
             advertise: ticket::addresses(&self.advertise)?,
             name: self.name.clone(),
             remember_name: self.name.as_ref() != context.settings.first("name"),

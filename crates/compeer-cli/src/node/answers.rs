@@ -5,6 +5,7 @@
 //! altogether wait.
 
 use super::event::NodeEvent;
+use super::speed;
 use super::state::State;
 use compeer::{Builder, Failure, Kind, PeerId, Request, classic};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,8 @@ pub(crate) fn register(builder: Builder, state: &Arc<State>) -> Builder {
     if state.role != super::Role::Up {
         return builder;
     }
-    let name = state.name.clone();
+    let (name, known) = (state.name.clone(), state.clone());
+    let builder = speed::register(builder, move |peer| known.petname(peer).is_some());
     let builder = builder.handle_classic(ECHO, |request: classic::Request| async move {
         Ok::<_, Failure>(request.body().clone())
     });

@@ -20,7 +20,7 @@ const TRIES: usize = 16;
 pub(crate) enum Listening {
     /// Nowhere: dial only.
     Nowhere,
-    /// On all interfaces, at the usual port.
+    /// Where the user wants `up` to listen; else on all interfaces, at the usual port.
     Usual,
     /// On all interfaces, at any free port, which is not remembered.
     AnyPort,
@@ -48,6 +48,15 @@ pub(crate) fn parse(text: &str) -> Outcome<Vec<SocketAddr>> {
     })
 }
 
+/// Reads several of them.
+///
+/// # Errors
+///
+/// The first that is none.
+pub(crate) fn parse_all(texts: &[String]) -> Outcome<Vec<SocketAddr>> {
+    Ok(texts.iter().map(|text| parse(text)).collect::<Outcome<Vec<_>>>()?.concat())
+}
+
 fn everywhere(port: u16) -> [SocketAddr; 2] {
     [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
 }
@@ -60,7 +69,12 @@ pub(super) async fn spawn(
     relations: &Relations,
 ) -> Outcome<Peer> {
     let again = || identity.clone();
-    match &settings.listening {
+    let chosen = Listening::At(settings.usual.clone());
+    let listening = match &settings.listening {
+        Listening::Usual if !settings.usual.is_empty() => &chosen,
+        listening => listening,
+    };
+    match listening {
         Listening::Nowhere => {
             spawn_at(state, again(), settings, relations, Vec::new()).await.map_err(|error| cannot(&error))
         }
@@ -123,7 +137,8 @@ async fn spawn_everywhere(
     spawn_at(state, identity, settings, relations, addrs).await
 }
 
-fn has_ipv6() -> bool {
+/// Whether the system has IPv6 at all.
+pub(crate) fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
@@ -159,6 +174,9 @@ impl super::Node {
     pub(crate) fn listen(&self) -> Outcome {
         if !self.peer.local_addrs().is_empty() {
             return Ok(());
+        }
+        if !self.usual.is_empty() {
+            return self.peer.listen(self.usual.to_vec()).map(drop).map_err(|error| cannot(&error));
         }
         let remembered = self.state.store.setting("port")?.and_then(|port| port.parse().ok());
         let both = |port| if has_ipv6() { everywhere(port).to_vec() } else { everywhere(port)[..1].to_vec() };

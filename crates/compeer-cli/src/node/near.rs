@@ -9,6 +9,7 @@ use crate::exit::{CommandError, Outcome};
 use compeer::discovery::{Announcement, Change, Changes, Discovery, DiscoveryError, Nearby, Settings};
 use compeer::{Addr, Peer, PeerAddr};
 use compeer_share::meet::Meeting;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,12 +31,19 @@ struct Shared {
     /// `None` with `--no-discovery`.
     settings: Option<Settings>,
     begun: Mutex<Option<(Arc<Discovery>, Instant)>>,
+    /// Whether others near are told of this node.
+    announced: AtomicBool,
     pub(super) meeting: Meeting,
 }
 
 impl Near {
     pub(super) fn new(peer: &Peer, settings: Option<Settings>) -> Near {
-        Near(Arc::new(Shared { settings, begun: Mutex::default(), meeting: Meeting::attach(peer) }))
+        Near(Arc::new(Shared {
+            settings,
+            begun: Mutex::default(),
+            announced: AtomicBool::new(false),
+            meeting: Meeting::attach(peer),
+        }))
     }
 
     /// The codes this node offers.
@@ -131,13 +139,21 @@ impl Node {
         let numbers = self.near.meeting().numbers();
         let Ok(discovery) = self.near.discovery() else { return };
         if numbers.is_empty() && self.state.role == Role::Alone {
+            self.near.0.announced.store(false, Ordering::Relaxed);
             return discovery.withdraw();
         }
-        match discovery.announce(Announcement::of(&self.peer).with_numbers(numbers)) {
+        let announced = discovery.announce(Announcement::of(&self.peer).with_numbers(numbers));
+        self.near.0.announced.store(announced.is_ok(), Ordering::Relaxed);
+        match announced {
             Ok(()) => {}
             Err(DiscoveryError::NoAddress) => tracing::info!("not announced: only this machine can reach it"),
             Err(error) => tracing::warn!(%error, "not announced"),
         }
+    }
+
+    /// Whether others near are told of this node.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.near.0.announced.load(Ordering::Relaxed)
     }
 
     /// Looks around, if that was not done before; who is near then.

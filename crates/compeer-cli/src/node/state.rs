@@ -12,6 +12,7 @@ use crate::home::Home;
 use crate::names::Names;
 use crate::store::Store;
 use compeer::{Addr, PeerId};
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) home: PathBuf,
     pub(crate) since: Instant,
+    /// How far the wall clock was ahead of the machine's uptime then, in milliseconds.
+    ahead_ms: i64,
     /// What happens from the very beginning, for the screen of `up`.
     first_reader: Mutex<Option<mpsc::Receiver<Delivery>>>,
     /// Set when what is kept is shared again.
@@ -74,6 +77,7 @@ impl State {
             name,
             home: home.dir().to_path_buf(),
             since: Instant::now(),
+            ahead_ms: wall_ahead_ms(),
             restored: tokio::sync::OnceCell::new(),
             stop: watch::Sender::new(false),
             names: Mutex::new(names),
@@ -102,6 +106,11 @@ impl State {
         let contact = Arc::default();
         contacts.insert(addr.clone(), Arc::downgrade(&contact));
         contact
+    }
+
+    /// By how many milliseconds the wall clock was set since the node began; negative: back.
+    pub(crate) fn clock_set_ms(&self) -> i64 {
+        wall_ahead_ms() - self.ahead_ms
     }
 
     /// Notes that the port wanted was taken.
@@ -201,6 +210,16 @@ impl State {
     pub(crate) fn pending(&self) -> Vec<(PeerId, Option<String>)> {
         lock(&self.pending).clone()
     }
+}
+
+/// How far the wall clock is ahead of the time since the machine was started, sleep included, in milliseconds: always the
+/// same, unless the clock is set.
+fn wall_ahead_ms() -> i64 {
+    let millis = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    };
+    millis(ClockId::Realtime) - millis(ClockId::Boottime)
 }
 
 /// Seconds since 1970, for display.

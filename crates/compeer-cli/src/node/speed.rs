@@ -1,0 +1,297 @@
+//! How fast the way to a peer is, measured with bytes that mean nothing: `compeer doctor PEER` on one side, `up` on the other.
+//!
+//! Two kinds. The stream `compeer/speed`: the caller's first byte says who sends, and then zeros go as fast as they can. To be
+//! fair to slow lines with deep buffers, only what has *arrived* counts: a side that is sent to says after each read how many
+//! bytes it has. The message `compeer/load` asks how much processor time the other process has used until now; twice asked, it
+//! says whether it was the processor over there that set the speed.
+//!
+//! Strangers may ask too, because one wants to know before one pairs; so it is bounded: one measurement at a time, each of
+//! [`MOST`] at most, and for strangers [`FOR_STRANGERS`] in a minute, all together.
+
+use compeer::{Builder, Failure, Kind, Peer, PeerAddr, PeerId, Request, RequestError, Stream};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Zeros, as many as go.
+pub(crate) const SPEED: Kind = Kind::from_static("compeer/speed");
+/// How busy the process is: the reply is a [`Load`].
+pub(crate) const LOAD: Kind = Kind::from_static("compeer/load");
+
+/// The caller sends.
+const TO_YOU: u8 = b'S';
+/// The other side sends.
+const TO_ME: u8 = b'R';
+
+/// How long one measurement may last. A guess: a few seconds are enough for TCP to find the speed of a line.
+const MOST: Duration = Duration::from_secs(5);
+/// How long strangers may measure within [`WINDOW`]. A guess: two of them, both ways.
+const FOR_STRANGERS: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(60);
+/// Bytes sent and read at once. As the sharing of files does: larger ones do not fit the cache.
+const BLOCK: usize = 64 * 1024;
+/// How long the beginning of a line is left out, while TCP finds its speed.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// How busy a process is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// Processor time it has used since it began, in microseconds.
+    cpu_us: u64,
+    /// When that was, by a clock of its own, in microseconds.
+    at_us: u64,
+}
+
+impl Load {
+    /// Of this process.
+    fn now() -> Load {
+        let micros = |clock| {
+            let time = clock_gettime(clock);
+            u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000
+                + u64::try_from(time.tv_nsec).unwrap_or(0) / 1000
+        };
+        Load { cpu_us: micros(ClockId::ProcessCPUTime), at_us: micros(ClockId::Monotonic) }
+    }
+
+    /// Processors used since an earlier moment: 1 is one of them, all the time.
+    fn since(self, before: Load) -> f64 {
+        let (used, passed) =
+            (self.cpu_us.saturating_sub(before.cpu_us), self.at_us.saturating_sub(before.at_us));
+        used as f64 / passed.max(1) as f64
+    }
+}
+
+/// What one measurement found.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Speed {
+    /// Bytes that arrived, per second.
+    pub(crate) rate: u64,
+    /// Processors that this process used meanwhile.
+    pub(crate) cpu_here: f64,
+    /// The same of the other one, if it says.
+    pub(crate) cpu_there: Option<f64>,
+}
+
+/// Who measures here.
+#[derive(Default)]
+struct Gate {
+    busy: bool,
+    since: Option<Instant>,
+    used: Duration,
+}
+
+/// A measurement that is under way; the gate is open again when it is dropped.
+struct Pass {
+    gate: Arc<Mutex<Gate>>,
+    began: Instant,
+    stranger: bool,
+}
+
+impl Pass {
+    fn get(gate: &Arc<Mutex<Gate>>, stranger: bool, now: Instant) -> Option<Pass> {
+        let mut open = lock(gate);
+        if open.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+            (open.since, open.used) = (Some(now), Duration::ZERO);
+        }
+        if open.busy || (stranger && open.used >= FOR_STRANGERS) {
+            return None;
+        }
+        open.busy = true;
+        Some(Pass { gate: gate.clone(), began: now, stranger })
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut open = lock(&self.gate);
+        open.busy = false;
+        if self.stranger {
+            open.used += self.began.elapsed();
+        }
+    }
+}
+
+/// Lets others measure.
+pub(crate) fn register(builder: Builder, known: impl Fn(PeerId) -> bool + Send + Sync + 'static) -> Builder {
+    let gate = Arc::new(Mutex::new(Gate::default()));
+    builder
+        .handle(LOAD, |_: Request| async {
+            serde_json::to_vec(&Load::now()).map_err(|error| Failure::new(error.to_string()))
+        })
+        .handle_stream(SPEED, move |stream: Stream| {
+            // Refused, it ends before it has begun.
+            let pass = Pass::get(&gate, !known(stream.peer_id()), Instant::now());
+            async move {
+                if let Some(_pass) = pass {
+                    // Whichever way it ends, the other side has seen it.
+                    let _ = tokio::time::timeout(MOST, serve(stream)).await;
+                }
+            }
+        })
+}
+
+async fn serve(mut stream: Stream) -> io::Result<()> {
+    match stream.read_u8().await? {
+        TO_YOU => {
+            let (mut block, mut total) = (vec![0; BLOCK], 0);
+            loop {
+                match stream.read(&mut block).await? {
+                    0 => return Ok(()),
+                    read => total += read as u64,
+                }
+                stream.write_u64(total).await?;
+                stream.flush().await?;
+            }
+        }
+        TO_ME => pour(&mut stream).await,
+        _ => Ok(()),
+    }
+}
+
+/// Sends zeros until the other side has enough.
+async fn pour(stream: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
+    let block = vec![0; BLOCK];
+    loop {
+        stream.write_all(&block).await?;
+    }
+}
+
+/// Measures for so long how fast bytes get to a peer, or with `back` from it.
+///
+/// # Errors
+///
+/// It cannot be reached, or does not let us.
+pub(crate) async fn measure(
+    peer: &Peer,
+    to: PeerAddr,
+    back: bool,
+    time: Duration,
+) -> Result<Option<Speed>, RequestError> {
+    let there = || async {
+        let reply = peer.request(to.clone(), LOAD, "").one().await.ok()?;
+        serde_json::from_slice::<Load>(&reply.body).ok()
+    };
+    let mut stream = peer.open_stream(to.clone(), SPEED).await?;
+    let (here_before, there_before) = (Load::now(), there().await);
+    let counted = async {
+        stream.write_u8(if back { TO_ME } else { TO_YOU }).await?;
+        stream.flush().await?;
+        if back { take(&mut stream, time).await } else { give(stream, time).await }
+    };
+    let Ok(Ok(rate)) = tokio::time::timeout(time + MOST, counted).await else { return Ok(None) };
+    let (here, there) = (Load::now().since(here_before), there().await);
+    let cpu_there = there.zip(there_before).map(|(after, before)| after.since(before));
+    Ok(Some(Speed { rate, cpu_here: here, cpu_there }))
+}
+
+/// Bytes per second that come.
+async fn take(stream: &mut Stream, time: Duration) -> io::Result<u64> {
+    let (mut block, mut meter) = (vec![0; BLOCK], Meter::new(time));
+    while meter.goes_on() {
+        match stream.read(&mut block).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => meter.more(read as u64),
+        }
+    }
+    Ok(meter.rate())
+}
+
+/// Bytes per second that arrive, as the other side says.
+async fn give(stream: Stream, time: Duration) -> io::Result<u64> {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let mut meter = Meter::new(time);
+    let listen = async {
+        let mut before = 0;
+        while meter.goes_on() {
+            let total = from.read_u64().await?;
+            meter.more(total.saturating_sub(before));
+            before = total;
+        }
+        Ok::<_, io::Error>(meter.rate())
+    };
+    tokio::select! {
+        biased;
+        rate = listen => rate,
+        // It never ends well.
+        Err(error) = pour(&mut to) => Err(error),
+    }
+}
+
+/// Counts bytes from the end of the warm-up on.
+struct Meter {
+    began: Instant,
+    time: Duration,
+    /// When counting began, and when the last bytes came.
+    counting: Option<(Instant, Instant)>,
+    bytes: u64,
+}
+
+impl Meter {
+    fn new(time: Duration) -> Meter {
+        Meter { began: Instant::now(), time, counting: None, bytes: 0 }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.began.elapsed() < self.time
+    }
+
+    fn more(&mut self, bytes: u64) {
+        let now = Instant::now();
+        match &mut self.counting {
+            Some((_, last)) => {
+                self.bytes += bytes;
+                *last = now;
+            }
+            None if now.duration_since(self.began) >= WARM_UP => self.counting = Some((now, now)),
+            None => {}
+        }
+    }
+
+    fn rate(&self) -> u64 {
+        let Some((first, last)) = self.counting else { return 0 };
+        let passed = last.duration_since(first).as_secs_f64();
+        if passed > 0.0 { (self.bytes as f64 / passed) as u64 } else { 0 }
+    }
+}
+
+fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
+    gate.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_strangers_for_so_long_a_minute() {
+        let gate = Arc::default();
+        let now = Instant::now();
+        let first = Pass::get(&gate, true, now).unwrap();
+        assert!(Pass::get(&gate, true, now).is_none() && Pass::get(&gate, false, now).is_none());
+        drop(first);
+        lock(&gate).used = FOR_STRANGERS;
+        assert!(Pass::get(&gate, true, now).is_none(), "they have had theirs");
+        assert!(Pass::get(&gate, false, now).is_some(), "known ones have no such bound");
+        assert!(Pass::get(&gate, true, now + WINDOW).is_some());
+    }
+
+    #[tokio::test]
+    async fn both_ways_between_two_peers() {
+        let alice = register(Peer::builder().listen("127.0.0.1:0"), |_| true).spawn().await.unwrap();
+        let bob = Peer::builder().spawn().await.unwrap();
+        for back in [false, true] {
+            let time = Duration::from_millis(500);
+            let speed = measure(&bob, alice.addr(), back, time).await.unwrap().unwrap();
+            assert!(speed.rate > 0 && speed.cpu_here > 0.0 && speed.cpu_there.is_some(), "{speed:?}");
+        }
+        // One that measures nothing is not waited for.
+        let carol = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
+        assert!(measure(&bob, carol.addr(), true, MOST).await.is_err());
+        for peer in [alice, bob, carol] {
+            peer.shutdown().await;
+        }
+    }
+}
