@@ -44,6 +44,13 @@ scenes *names:
     cargo build --release
     tests/share.sh target/release/compeer {{names}}
 
+# The program and its checksum in dist/, to be copied to other machines.
+dist:
+    cargo build --release --locked
+    mkdir -p dist
+    install -m 755 "${CARGO_TARGET_DIR:-target}/release/compeer" dist/compeer
+    cd dist && sha256sum compeer > compeer.sha256 && ls -l
+
 # Every command of the README.
 readme:
     tests/readme.sh
