@@ -16,6 +16,8 @@ ns=compeer-doctor-$$
 pids=()
 
 cleanup() {
+    # That they are killed is nobody's news.
+    exec 2>/dev/null
     for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     for n in a b; do ip netns del "$ns-$n" 2>/dev/null || true; done

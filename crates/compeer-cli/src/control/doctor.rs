@@ -28,6 +28,8 @@ pub(crate) struct Ports {
     pub(crate) clock_set_ms: i64,
     /// Whether it announces itself here.
     pub(crate) announced: bool,
+    /// How many others it has seen announce themselves.
+    pub(crate) near: usize,
 }
 
 /// What an address said.
@@ -60,7 +62,12 @@ pub(super) async fn ports(node: Node, _: AskPorts) -> Outcome<Ports> {
     for (addr, call) in calls {
         called.push((addr, call.await.unwrap_or(Answer::Silence)));
     }
-    Ok(Ports { called, clock_set_ms: node.state.clock_set_ms(), announced: node.is_announced() })
+    Ok(Ports {
+        called,
+        clock_set_ms: node.state.clock_set_ms(),
+        announced: node.is_announced(),
+        near: node.near.seen().len(),
+    })
 }
 
 async fn call(node: Node, addr: Addr) -> Answer {

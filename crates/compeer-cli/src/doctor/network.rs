@@ -116,7 +116,8 @@ pub(crate) async fn near(settings: Option<Settings>, own: PeerId, ports: &Ports)
     };
     let heard = tokio::time::timeout(LISTEN, heard).await.is_ok();
     let others = discovery.nearby().iter().filter(|nearby| nearby.peer.id != own).count();
-    let others = match others {
+    // A peer that is up has looked around for longer.
+    let others = match others.max(ports.near) {
         0 => "no others are near".to_string(),
         1 => "another peer is near".to_string(),
         others => format!("{others} others are near"),

@@ -3,12 +3,16 @@
 use super::{Finding, Level};
 use crate::control::doctor::Way;
 use crate::exit::{CommandError, Outcome};
-use crate::node::speed::Speed;
+use crate::node::speed::{Speed, Use};
 use crate::{duration, size};
 use std::time::Duration;
 
 /// Processors used by a process that has no more to give: the work on one stream is mostly one thread's.
 const BUSY: f64 = 0.8;
+/// The same where other programs leave next to nothing idle.
+const BUSY_AMONG_OTHERS: f64 = 0.25;
+/// The part of all processors that is next to nothing.
+const NEXT_TO_NOTHING: f64 = 0.1;
 /// A round trip that is felt when one types.
 const FELT: Duration = Duration::from_millis(300);
 /// Bytes per second below which a line is slow for files. A guess: 25 Mbit/s.
@@ -61,27 +65,29 @@ fn speed(way: String, measured: &Result<Speed, String>) -> Finding {
             return Finding::warning("speed", format!("{way}: not measured: {why}"), "try again in a minute");
         }
     };
-    let percent = |cpu: f64| format!("{:.0} %", cpu * 100.0);
-    let there = speed.cpu_there.map_or("unknown".to_string(), percent);
+    let percent = |used: Use| format!("{:.0} %", used.cpu * 100.0);
+    let there = speed.there.map_or("unknown".to_string(), percent);
     let (limit, remedy) = limit(speed);
     let text = format!(
         "{way}: {}; {limit} sets it (processor here {}, there {there})",
         size::rate(speed.rate),
-        percent(speed.cpu_here)
+        percent(speed.here)
     );
     let level = if speed.rate < SLOW { Level::Warning } else { Level::Ok };
     Finding::new(level, "speed", text, (level != Level::Ok).then(|| remedy.to_string()))
 }
 
+const THERE: (&str, &str) = ("the processor there", "see what else runs on the other machine");
+
 /// What sets the speed, and what can be done about it.
 fn limit(speed: &Speed) -> (&'static str, &'static str) {
-    let there = speed.cpu_there.unwrap_or(0.0);
-    if speed.cpu_here.max(there) < BUSY {
-        ("the link", "use a cable, another network, or a better place for the wireless")
-    } else if speed.cpu_here >= there {
-        ("the processor here", "see what else runs on this machine")
-    } else {
-        ("the processor there", "see what else runs on the other machine")
+    let busy =
+        |used: &Use| used.cpu >= BUSY || (used.cpu >= BUSY_AMONG_OTHERS && used.idle < NEXT_TO_NOTHING);
+    match (busy(&speed.here), speed.there.filter(busy)) {
+        (false, None) => ("the link", "use a cable, another network, or a better place for the wireless"),
+        (true, Some(there)) if there.cpu > speed.here.cpu => THERE,
+        (true, _) => ("the processor here", "see what else runs on this machine"),
+        (false, Some(_)) => THERE,
     }
 }
 
@@ -89,25 +95,29 @@ fn limit(speed: &Speed) -> (&'static str, &'static str) {
 mod tests {
     use super::*;
 
-    fn measured(rate: u64, cpu_here: f64, cpu_there: Option<f64>) -> Finding {
-        speed("to bob".into(), &Ok(Speed { rate, cpu_here, cpu_there }))
+    fn measured(rate: u64, here: (f64, f64), there: Option<(f64, f64)>) -> Finding {
+        let used = |(cpu, idle)| Use { cpu, idle };
+        speed("to bob".into(), &Ok(Speed { rate, here: used(here), there: there.map(used) }))
     }
 
     #[test]
     fn says_what_sets_the_speed() {
         for (here, there, limit) in [
-            (0.1, Some(0.1), "the link"),
-            (0.1, None, "the link"),
-            (0.9, Some(0.5), "the processor here"),
-            (0.5, Some(1.2), "the processor there"),
+            ((0.1, 0.9), Some((0.1, 0.9)), "the link"),
+            ((0.1, 0.9), None, "the link"),
+            ((0.1, 0.0), Some((0.1, 0.0)), "the link"),
+            ((0.9, 0.5), Some((0.5, 0.5)), "the processor here"),
+            ((0.5, 0.5), Some((1.2, 0.3)), "the processor there"),
+            ((0.3, 0.0), Some((0.1, 0.9)), "the processor here"),
+            ((0.9, 0.0), Some((1.0, 0.0)), "the processor there"),
         ] {
             let found = measured(500_000_000, here, there);
             assert_eq!(found.level, Level::Ok);
             assert!(found.message.contains(&format!("500 MB/s; {limit} sets it")), "{}", found.message);
         }
-        let slow = measured(1_200_000, 0.05, Some(0.04));
+        let slow = measured(1_200_000, (0.05, 0.9), Some((0.04, 0.9)));
         assert_eq!(slow.level, Level::Warning);
         assert!(slow.remedy.unwrap().contains("cable"));
-        assert!(measured(0, 0.0, None).message.contains("0 B/s"));
+        assert!(measured(0, (0.0, 1.0), None).message.contains("0 B/s"));
     }
 }

@@ -12,7 +12,7 @@ use compeer::{Builder, Failure, Kind, Peer, PeerAddr, PeerId, Request, RequestEr
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -36,32 +36,55 @@ const BLOCK: usize = 64 * 1024;
 /// How long the beginning of a line is left out, while TCP finds its speed.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// How busy a process is.
+/// How busy a process and its machine are.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Processor time it has used since it began, in microseconds.
-    cpu_us: u64,
-    /// When that was, by a clock of its own, in microseconds.
+    /// When this was, by a clock of its own. All are in microseconds.
     at_us: u64,
+    /// Processor time the process has used.
+    cpu_us: u64,
+    /// Time that processors of the machine had nothing to do, all together, and how many there are.
+    idle_us: u64,
+    processors: u64,
+}
+
+/// What was used of a machine's processors over some time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Use {
+    /// Processors that the process used: 1 is one of them, all the time.
+    pub(crate) cpu: f64,
+    /// Which part of all of them had nothing to do, from 0 to 1.
+    pub(crate) idle: f64,
 }
 
 impl Load {
     /// Of this process.
     fn now() -> Load {
-        let micros = |clock| {
-            let time = clock_gettime(clock);
-            u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000
-                + u64::try_from(time.tv_nsec).unwrap_or(0) / 1000
-        };
-        Load { cpu_us: micros(ClockId::ProcessCPUTime), at_us: micros(ClockId::Monotonic) }
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let at_us = BEGAN.elapsed().as_micros() as u64;
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        let cpu_us = u64::try_from(cpu.tv_sec * 1_000_000 + cpu.tv_nsec / 1000).unwrap_or(0);
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let numbers: Vec<u64> = stat.lines().next().into_iter().flat_map(numbers).collect();
+        // The fourth is idle, the fifth waits for disks, in hundredths of a second (proc(5)).
+        let idle_us = numbers.get(3..5).map_or(0, |idle| idle.iter().sum::<u64>() * 10_000);
+        let processors = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count() as u64;
+        Load { at_us, cpu_us, idle_us, processors: processors.max(1) }
     }
 
-    /// Processors used since an earlier moment: 1 is one of them, all the time.
-    fn since(self, before: Load) -> f64 {
-        let (used, passed) =
-            (self.cpu_us.saturating_sub(before.cpu_us), self.at_us.saturating_sub(before.at_us));
-        used as f64 / passed.max(1) as f64
+    /// What was used since an earlier moment.
+    fn since(self, before: Load) -> Use {
+        let passed = self.at_us.saturating_sub(before.at_us).max(1) as f64;
+        let all = passed * self.processors.max(1) as f64;
+        Use {
+            cpu: self.cpu_us.saturating_sub(before.cpu_us) as f64 / passed,
+            idle: (self.idle_us.saturating_sub(before.idle_us) as f64 / all).min(1.0),
+        }
     }
+}
+
+fn numbers(line: &str) -> impl Iterator<Item = u64> {
+    line.split_whitespace().filter_map(|word| word.parse().ok())
 }
 
 /// What one measurement found.
@@ -69,10 +92,10 @@ impl Load {
 pub(crate) struct Speed {
     /// Bytes that arrived, per second.
     pub(crate) rate: u64,
-    /// Processors that this process used meanwhile.
-    pub(crate) cpu_here: f64,
-    /// The same of the other one, if it says.
-    pub(crate) cpu_there: Option<f64>,
+    /// What was used here meanwhile.
+    pub(crate) here: Use,
+    /// The same there, if it says.
+    pub(crate) there: Option<Use>,
 }
 
 /// Who measures here.
@@ -183,8 +206,8 @@ pub(crate) async fn measure(
     };
     let Ok(Ok(rate)) = tokio::time::timeout(time + MOST, counted).await else { return Ok(None) };
     let (here, there) = (Load::now().since(here_before), there().await);
-    let cpu_there = there.zip(there_before).map(|(after, before)| after.since(before));
-    Ok(Some(Speed { rate, cpu_here: here, cpu_there }))
+    let there = there.zip(there_before).map(|(after, before)| after.since(before));
+    Ok(Some(Speed { rate, here, there }))
 }
 
 /// Bytes per second that come.
@@ -285,7 +308,7 @@ mod tests {
         for back in [false, true] {
             let time = Duration::from_millis(500);
             let speed = measure(&bob, alice.addr(), back, time).await.unwrap().unwrap();
-            assert!(speed.rate > 0 && speed.cpu_here > 0.0 && speed.cpu_there.is_some(), "{speed:?}");
+            assert!(speed.rate > 0 && speed.here.cpu > 0.0 && speed.there.is_some(), "{speed:?}");
         }
         // One that measures nothing is not waited for.
         let carol = Peer::builder().listen("127.0.0.1:0").spawn().await.unwrap();
