@@ -97,7 +97,8 @@ async fn limits_that_were_hit_and_peers_that_are_blocked() {
     // Bob gives way to her.
     until(|| alice.counters().limit_connections == 1).await;
     alice.block(bob.id());
-    bob.connect(to.clone()).await.err().unwrap();
+    // He may have heard HELLO before the refusal.
+    let _ = bob.connect(to.clone()).await;
     until(|| alice.counters().blocked >= 1).await;
     let mut streams = Vec::new();
     for _ in 0..compeer::limits::MAX_STREAMS_PER_PEER {

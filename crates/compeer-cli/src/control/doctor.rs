@@ -1,4 +1,7 @@
 //! `doctor`: what only the node itself can find out. Whether its own addresses answer, and how the way to a peer is.
+//!
+//! It calls itself at every address that it tells others, as they would; its key says that it is itself. The way to a peer is
+//! measured over the connection that all else goes over, so what is found is what is had.
 
 use super::within;
 use crate::exit::Outcome;

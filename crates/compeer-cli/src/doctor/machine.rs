@@ -1,4 +1,8 @@
 //! The machine itself: file descriptors, the clock, IPv6, and how fast it encrypts and moves bytes.
+//!
+//! All of it is read from the system, and nobody is asked: whether the clock is right is known to the system or not at all.
+//! The speed is that of two peers in this process, with the transport that files go over, so that a slow line can be told from
+//! a slow machine.
 
 use super::{Finding, output_of};
 use crate::control::status::NodeStatus;

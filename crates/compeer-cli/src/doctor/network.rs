@@ -1,4 +1,7 @@
 //! The network: whether our port answers, and whether those near can hear of us.
+//!
+//! An address of our own that does not answer is the sign of a firewall that everybody may see. What comes from this machine
+//! goes over loopback, though: a rule for one interface, and all that stands between machines, is not seen from here.
 
 use super::firewall::{self, Rule};
 use super::{Finding, Level};

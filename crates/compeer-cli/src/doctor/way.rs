@@ -1,4 +1,7 @@
 //! The way to one peer: how it is reached, how long a round trip takes, how fast it is each way and what sets that.
+//!
+//! A speed by itself helps nobody. It is set by the processor of the one side or the other, or else by what is between them:
+//! told apart by what both processes used of their processors meanwhile, and what others left them of it.
 
 use super::{Finding, Level};
 use crate::control::doctor::Way;
