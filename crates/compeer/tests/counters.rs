@@ -95,7 +95,7 @@ async fn limits_that_were_hit_and_peers_that_are_blocked() {
     assert_eq!(alice.counters().limit_connections, 0);
     carol.connect(to.clone()).await.unwrap();
     // Bob gives way to her.
-    until(|| alice.counters().limit_connections == 1).await;
+    until(|| alice.counters().limit_connections == 1 && bob.connections().is_empty()).await;
     alice.block(bob.id());
     // He may have heard HELLO before the refusal.
     let _ = bob.connect(to.clone()).await;
