@@ -14,7 +14,7 @@ mod tests;
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit::{CommandError, Outcome};
-use crate::node::listen;
+use crate::node::{classic, listen};
 use crate::{home, names, size};
 use clap::{Arg, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
@@ -66,6 +66,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting { key: "listen", shape: Shape::List(|text| told(listen::parse(text))) },
     Setting { key: "advertise", shape: Shape::List(address) },
     Setting { key: "join", shape: Shape::List(|_| Ok(())) },
+    Setting { key: "classic", shape: Shape::List(|text| told(classic::parse(text))) },
     Setting { key: "max-peers", shape: Shape::Number },
     Setting { key: "no-discovery", shape: Shape::Switch },
     Setting { key: "output", shape: Shape::Directory },

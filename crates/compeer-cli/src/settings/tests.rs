@@ -14,6 +14,7 @@ fn example(setting: &Setting) -> &'static str {
         "name" => "\"bob\"",
         "listen" => "[\"4000\", \"[::1]:5\"]",
         "advertise" => "[\"host.example:5\"]",
+        "classic" => "[\"127.0.0.1:5\"]",
         "join" => "[\"192.168.1.20\"]",
         "max-peers" => "7",
         "limit" => "\"10M\"",
