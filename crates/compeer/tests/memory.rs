@@ -2,6 +2,7 @@
 //! it looks at how much the whole of it grows.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, reason = "the figures, for who asks with --nocapture")]
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

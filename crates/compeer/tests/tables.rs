@@ -164,3 +164,35 @@ fn prefixes_are_counted_and_asked_by_themselves() {
     assert_eq!((strangers.count(a), strangers.count(b)), (0, 0));
     assert!(strangers.is_empty() && strangers.take_least(None, at(20), |_| Look::Drains).is_none());
 }
+
+/// Changes of instance while the older one is alive: so many in so short a time are too many.
+#[test]
+fn a_key_runs_twice_at_the_last_change_that_fits_the_window() {
+    use std::sync::{Arc, Mutex};
+
+    let [own, peer] = [1, 2].map(|n| compeer::Identity::from_seed(&[n; 32]).peer_id());
+    for (apart, twice) in [(limits::INSTANCE_WINDOW / 2, true), (limits::INSTANCE_WINDOW, false)] {
+        let links = links::Links::new(own);
+        let mut verdicts = Vec::new();
+        for n in 0..=limits::INSTANCE_CHANGES {
+            let now = at(1_000) + apart * u32::try_from(n).unwrap();
+            let make = |number| {
+                Arc::new(link::Link {
+                    number,
+                    peer,
+                    session_id: [0; 16],
+                    dialled: false,
+                    since: now,
+                    decided: tokio::sync::watch::Sender::new(None),
+                    instance: [u8::try_from(n).unwrap(); 16],
+                    prefix: None,
+                    state: Mutex::default(),
+                })
+            };
+            let (link, _) = links.enter(peer, make);
+            verdicts.push(matches!(links.register(&link, false, now), links::Verdict::Twice(_)));
+        }
+        assert_eq!(verdicts.pop(), Some(twice), "the last of them, {apart:?} apart");
+        assert!(!verdicts.contains(&true));
+    }
+}

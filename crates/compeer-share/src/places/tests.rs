@@ -28,9 +28,9 @@ fn a_household_shares_what_it_has_with_others_who_come() {
     let mut crowd = fill(&places, |n| (who(n), house(1)));
     assert!(places.take(who(200), house(1)).is_none(), "each key has one: none is to give way");
     let mut guests = Vec::new();
-    for n in 0..limits::MAX_SERVED / 2 {
+    for oldest in crowd.iter_mut().take(limits::MAX_SERVED / 2) {
         guests.push(places.take(who(200), house(2)).unwrap());
-        assert!(lost(&mut crowd[n]), "the oldest gives way");
+        assert!(lost(oldest), "the oldest gives way");
     }
     assert!(places.take(who(200), house(2)).is_none(), "half each");
     let _another = places.take(who(201), house(3)).unwrap();
