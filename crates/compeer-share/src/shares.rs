@@ -55,7 +55,7 @@ pub struct Offer {
     pub limit: Option<u64>,
     /// Let it be fetched before it is hashed, if so many bytes or more were not hashed earlier; `None`: hash first. It is
     /// then told by [`ShareEvent::Hashed`] what the content is, or by [`ShareEvent::NotHashed`] that there is none.
-    /// Nothing that is kept or public is offered so. [`limits::WORTH_A_DRAFT`] is a good number.
+    /// Nothing that is kept or public is offered so. [`limits::WORTH_A_DRAFT`](crate::limits::WORTH_A_DRAFT) is a good number.
     pub draft_from: Option<u64>,
 }
 
