@@ -11,6 +11,7 @@
 use std::process::ExitCode;
 
 mod connect;
+mod flood;
 mod idle;
 mod load;
 mod plain;
@@ -40,6 +41,7 @@ What:
   slow-reader  1,000 requests beside a reply stream read at one message a second
   idle         memory of an idle connection, per side (*)
   connect      a new connection with its first request, and a resumed one
+  flood        10,000 idle peers held, and a guest among 1,000 bad callers a second
   all          all of them
 
 (*) beside libp2p (TCP and QUIC) and iroh
@@ -94,6 +96,7 @@ async fn run() -> Result<()> {
             // The ends that run as children.
             "serve-rivals" => return rivals::child().await,
             "serve" => return server::child().await,
+            "flood-end" => return flood::child(&args.collect::<Vec<_>>()).await,
             "idle-end" => return idle::child(&args.collect::<Vec<_>>()).await,
             _ => what.push(arg),
         }
@@ -101,7 +104,7 @@ async fn run() -> Result<()> {
     if what.is_empty() {
         return Err(USAGE.into());
     }
-    let all = ["streams", "two-streams", "requests", "load", "slow-reader", "idle", "connect"];
+    let all = ["streams", "two-streams", "requests", "load", "slow-reader", "idle", "connect", "flood"];
     if what == ["all"] {
         what = all.map(str::to_owned).to_vec();
     }
@@ -115,6 +118,7 @@ async fn run() -> Result<()> {
             "slow-reader" => slow_reader::run(options, &mut report).await?,
             "idle" => idle::run(&mut report).await?,
             "connect" => connect::run(options, &mut report).await?,
+            "flood" => flood::run(&mut report).await?,
             other => return Err(format!("`{other}` is nothing that can be measured\n\n{USAGE}").into()),
         }
     }

@@ -9,7 +9,10 @@ libfuzzer_sys::fuzz_target!(|input: (u8, u8, u8, Vec<u8>)| {
     let root = build(&leaves, of, 1, true, &mut |place, node| nodes[place as usize] = *node);
     let root = if of == 1 { leaves[0] } else { root };
     let range = start..start + count;
-    let right: Vec<u8> = proof_nodes(of, &range).into_iter().flat_map(|run| nodes[run.start as usize..run.end as usize].concat()).collect();
+    let right: Vec<u8> = proof_nodes(of, &range)
+        .into_iter()
+        .flat_map(|run| nodes[run.start as usize..run.end as usize].concat())
+        .collect();
     for proof in [&proof, &right] {
         let checked = check_proof(&root, of, &range, proof);
         let fits = *proof == right && count > 0 && range.end <= of;

@@ -138,6 +138,25 @@ impl Addr {
             Self::Dns { host, .. } => host == "localhost" || host.ends_with(".localhost"),
         }
     }
+
+    /// What one household gets, by which callers are bounded: the whole address for IPv4 and for
+    /// loopback, the /56 for IPv6 (RFC 6177 §2). `None` for a name.
+    ///
+    /// ```
+    /// use compeer_proto::Addr;
+    ///
+    /// let prefix = |text: &str| text.parse::<Addr>().unwrap().prefix();
+    /// assert_eq!(prefix("[2001:db8:0:1::7]:5"), prefix("[2001:db8:0:ff::9]:6"));
+    /// assert_ne!(prefix("203.0.113.7"), prefix("203.0.113.8"));
+    /// ```
+    pub fn prefix(&self) -> Option<IpAddr> {
+        match self.socket_addr()?.ip().to_canonical() {
+            IpAddr::V6(ip) if !ip.is_loopback() => {
+                Some(Ipv6Addr::from_bits(ip.to_bits() & !(u128::MAX >> 56)).into())
+            }
+            whole => Some(whole),
+        }
+    }
 }
 
 /// A socket address, IPv4-mapped IPv6 turned into IPv4 and the flow label dropped.

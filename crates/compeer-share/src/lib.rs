@@ -18,6 +18,7 @@ mod manifest;
 pub mod meet;
 pub mod names;
 mod pace;
+mod places;
 pub mod plan;
 pub mod providers;
 mod ranges;

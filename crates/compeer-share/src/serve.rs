@@ -10,16 +10,18 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use compeer::{PeerId, Stream};
+use compeer::{Addr, PeerId, Stream};
 use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::ContentId;
 use crate::holding::{Access, Draft, Holding, Open, ShareEvent};
 use crate::layout::Segment;
 use crate::limits;
 use crate::pace::Turn;
+use crate::places::Place;
 use crate::ranges::RangeSet;
 use crate::shares::Inner;
 use crate::tree::{self, NODE};
@@ -58,7 +60,8 @@ async fn admit(shares: Arc<Inner>, mut stream: Stream) -> io::Result<Option<Serv
     let Some(holding) = shares.holdings.find(content, peer, &proof, &binding) else {
         return refuse(stream, &Tell::Unknown).await;
     };
-    let Ok(place) = shares.places.clone().try_acquire_owned() else {
+    let household = stream.path().and_then(Addr::prefix);
+    let Some((place, lost)) = shares.places.take(peer, household) else {
         return refuse(stream, &Tell::Busy).await;
     };
     // A draft has one source.
@@ -81,6 +84,7 @@ async fn admit(shares: Arc<Inner>, mut stream: Stream) -> io::Result<Option<Serv
         holding,
         stream,
         frames,
+        lost: Some(lost),
         _place: place,
     }))
 }
@@ -116,14 +120,21 @@ struct Server {
     sent: u64,
     /// How many groups the fetcher was last told of.
     told: u64,
-    _place: OwnedSemaphorePermit,
+    /// Ready when its place is given to another.
+    lost: Option<oneshot::Receiver<()>>,
+    _place: Place,
 }
 
 impl Server {
     async fn serve(mut self) -> io::Result<()> {
         let peer = self.peer;
         self.holding.tell(ShareEvent::Started { peer });
-        let ended = self.run().await;
+        let lost = self.lost.take();
+        let ended = tokio::select! {
+            biased;
+            Some(_) = OptionFuture::from(lost) => Err(io::Error::other("its place was given to another")),
+            ended = self.run() => ended,
+        };
         match ended {
             Ok(true) => self.holding.tell(ShareEvent::Finished { peer }),
             _ => self.holding.tell(ShareEvent::Left { peer, bytes: self.sent }),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use compeer::{Identity, Peer, PeerAddr, RequestError, ShareTicket, Stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 
 use crate::ContentId;
 use crate::classic;
@@ -24,8 +24,8 @@ use crate::fetch::{FetchError, Look};
 use crate::find::{self, Catalogue, Finder, Found, Search};
 use crate::hash::{HashError, Progress};
 use crate::holding::{Access, Holding, Holdings, ShareEvent};
-use crate::limits;
 use crate::manifest::ManifestError;
+use crate::places::Places;
 use crate::providers::{self, Providers};
 use crate::serve;
 use crate::store::{Store, StoreError};
@@ -55,7 +55,7 @@ pub struct Offer {
     pub limit: Option<u64>,
     /// Let it be fetched before it is hashed, if so many bytes or more were not hashed earlier; `None`: hash first. It is
     /// then told by [`ShareEvent::Hashed`] what the content is, or by [`ShareEvent::NotHashed`] that there is none.
-    /// Nothing that is kept or public is offered so. [`limits::WORTH_A_DRAFT`] is a good number.
+    /// Nothing that is kept or public is offered so. [`limits::WORTH_A_DRAFT`](crate::limits::WORTH_A_DRAFT) is a good number.
     pub draft_from: Option<u64>,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) holdings: Holdings,
     /// Streams that are served.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     active: Mutex<BTreeMap<ShareId, Active>>,
     next: AtomicU64,
     /// Who else provides what is here or is fetched.
@@ -209,7 +209,7 @@ impl Shares {
             identity,
             store,
             holdings: Holdings::default(),
-            places: Arc::new(Semaphore::new(limits::MAX_SERVED)),
+            places: Arc::default(),
             active: Mutex::default(),
             next: AtomicU64::new(1),
             book: Arc::new(Mutex::new(Providers::new(peer.id()))),

@@ -257,26 +257,29 @@ async fn nonsense_ends_the_stream_and_nothing_else() {
     bob.get(&offered).await.unwrap();
 }
 
+/// A stream of Bob's that Alice serves, and nothing is asked on.
+async fn squat(bob: &compeer::Peer, alice: &Person, offered: &ShareTicket) -> compeer::Stream {
+    use tokio::io::AsyncWriteExt;
+    let mut stream = bob.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
+    let binding = stream.channel_binding();
+    let proof = wire::proof(&offered.secret, &offered.root, &binding, bob.id().as_bytes());
+    let (record, ext) = Default::default();
+    let hello = wire::Ask::Hello { content: offered.root, proof: *proof.as_bytes(), record, ext };
+    stream.write_all(&wire::encode(&hello)).await.unwrap();
+    let welcome = within(wire::Frames::default().next(&mut stream)).await.unwrap();
+    assert!(matches!(welcome, Some(wire::Tell::Welcome { .. })));
+    stream
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_places_are_taken_the_next_is_told_to_come_again() {
-    use tokio::io::AsyncWriteExt;
     let alice = Person::new().await;
     let offered = ticket(&alice.offer(&alice.write("a", b"hello")).await);
-    let mut held = Vec::new();
-    let mut people = Vec::new();
-    while held.len() < limits::MAX_SERVED {
+    let (mut held, mut people) = (Vec::new(), Vec::new());
+    // One each: nobody has more than he may.
+    for _ in 0..limits::MAX_SERVED {
         let bob = compeer::Peer::builder().spawn().await.unwrap();
-        for _ in 0..compeer::limits::MAX_STREAMS_PER_PEER {
-            let mut stream = bob.open_stream(alice.peer.addr(), wire::STREAM).await.unwrap();
-            let binding = stream.channel_binding();
-            let proof = wire::proof(&offered.secret, &offered.root, &binding, bob.id().as_bytes());
-            let (record, ext) = Default::default();
-            let hello = wire::Ask::Hello { content: offered.root, proof: *proof.as_bytes(), record, ext };
-            stream.write_all(&wire::encode(&hello)).await.unwrap();
-            let welcome = within(wire::Frames::default().next(&mut stream)).await.unwrap();
-            assert!(matches!(welcome, Some(wire::Tell::Welcome { .. })));
-            held.push(stream);
-        }
+        held.push(squat(&bob, &alice, &offered).await);
         people.push(bob);
     }
     let carol = Person::new().await;
@@ -284,6 +287,27 @@ async fn when_all_places_are_taken_the_next_is_told_to_come_again() {
     assert!(why[0].1.contains("too many"), "{why:?}");
     drop(held);
     within(async { while carol.get(&offered).await.is_err() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_holds_all_places_while_another_waits() {
+    use tokio::io::AsyncReadExt;
+    let alice = Person::new().await;
+    let offered = ticket(&alice.offer(&alice.write("a", b"hello")).await);
+    let (mut held, mut people) = (Vec::new(), Vec::new());
+    while held.len() < limits::MAX_SERVED {
+        let bob = compeer::Peer::builder().spawn().await.unwrap();
+        for _ in 0..compeer::limits::MAX_STREAMS_PER_PEER {
+            held.push(squat(&bob, &alice, &offered).await);
+        }
+        people.push(bob);
+    }
+    let carol = Person::new().await;
+    carol.get(&offered).await.unwrap();
+    // It was one of those who had most that lost one.
+    let ended = held.iter_mut().map(|stream| Box::pin(async move { stream.read(&mut [0]).await }));
+    let (ended, _, _) = within(futures_util::future::select_all(ended)).await;
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

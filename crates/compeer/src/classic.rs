@@ -40,7 +40,7 @@ use compeer_proto::{Addr, Kind};
 use futures_util::future::BoxFuture;
 
 use crate::error::IntoReply;
-use crate::peer::accept::Pending;
+use crate::peer::accept::Callers;
 use crate::{Failure, Peer, RequestError, limits, lock};
 
 mod client;
@@ -81,18 +81,18 @@ where
 pub(crate) struct Classic {
     handlers: Mutex<BTreeMap<Kind, Arc<dyn Handler>>>,
     addrs: Mutex<Vec<SocketAddr>>,
-    pending: Arc<Mutex<Pending>>,
+    callers: Arc<Callers>,
     /// KiB of long requests.
     room: Arc<tokio::sync::Semaphore>,
 }
 
 impl Default for Classic {
     fn default() -> Self {
-        let pending = Pending::new(limits::CLASSIC_CONNECTIONS, limits::CLASSIC_PER_PREFIX);
+        let callers = Callers::new(limits::CLASSIC_CONNECTIONS, 0, limits::CLASSIC_PER_PREFIX);
         Classic {
             handlers: Mutex::default(),
             addrs: Mutex::default(),
-            pending: Arc::new(Mutex::new(pending)),
+            callers: Arc::new(callers),
             room: Arc::new(tokio::sync::Semaphore::new(limits::CLASSIC_ROOM_KIB)),
         }
     }
@@ -106,6 +106,11 @@ impl Classic {
             lock(&self.handlers).insert(kind, handler);
         }
         can
+    }
+
+    /// Those who are served.
+    pub(crate) fn callers(&self) -> &Arc<Callers> {
+        &self.callers
     }
 
     fn handler(&self, kind: &Kind) -> Option<Arc<dyn Handler>> {

@@ -67,7 +67,8 @@ counters! {
     /// Connections turned away because the peer is blocked.
     blocked,
     /// Connections turned away, or given up for others, because there were
-    /// [`max_connections`](crate::Builder::max_connections).
+    /// [`max_connections`](crate::Builder::max_connections), or
+    /// [`max_strangers_per_prefix`](crate::Builder::max_strangers_per_prefix) of their household.
     limit_connections,
     /// Handshakes pushed out by newer ones: [`MAX_PENDING`](crate::limits::MAX_PENDING).
     limit_handshakes,

@@ -158,6 +158,7 @@ mod peer;
 mod request;
 mod router;
 mod stabilizer;
+mod strangers;
 mod stream;
 mod table;
 pub mod transport;

@@ -13,8 +13,13 @@ pub use compeer_proto::limits::*;
 /// oldest one of the prefix with the most goes.
 pub const MAX_PENDING: usize = 1024;
 
-/// Handshakes under way from one IPv4 address or IPv6 /56. Unit: connections.
-/// Loopback is exempt.
+/// The same for callers from addresses (IPv4 address or IPv6 /56) with a live
+/// connection, beside those. Unit: connections. As many again: each peer that is
+/// connected may open eight streams.
+pub const MAX_PENDING_CONNECTED: usize = 1024;
+
+/// Handshakes served at a time from one IPv4 address or IPv6 /56. Unit:
+/// connections. DESIGN §6; loopback is exempt unless set otherwise.
 pub const MAX_PENDING_PER_PREFIX: usize = 8;
 
 /// How long a caller may say nothing at all.
@@ -26,6 +31,12 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Live connections, draining ones included. Unit: connections. Below the
 /// 20,000 descriptors that a process gets on the machines we know.
 pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// Live connections that callers whom nobody here chose have from one IPv4 address
+/// or IPv6 /56; beyond it, theirs that was idle longest goes. Unit: connections. A
+/// guess: a large office behind one address, and 1/64 of [`MAX_CONNECTIONS`].
+/// Loopback is exempt unless set otherwise.
+pub const MAX_STRANGERS_PER_PREFIX: usize = 256;
 
 /// Links with one peer at a time, those in introduction and those that drain
 /// included; the oldest that is not in use goes. Unit: connections. Two that
@@ -51,6 +62,13 @@ pub const PASSING_IDLE: Duration = Duration::from_secs(60);
 
 /// Wait between accepts when the system has no descriptors left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often that is told. A guess: a flood that lasts is not to flood the screen.
+pub const ACCEPT_PAUSE_TOLD: Duration = Duration::from_secs(10);
+
+/// Callers without a proven key who are hung up on at each such pause, so that files
+/// and other sockets of the program find descriptors. Unit: connections. A guess.
+pub const FREED_AT_PAUSE: usize = 8;
 
 /// First wait before a kept peer is called again; doubles each time.
 pub const BACKOFF_LEAST: Duration = Duration::from_millis(500);

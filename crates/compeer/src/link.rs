@@ -10,6 +10,7 @@
 //! Writes by callers poll the stream with the *driver's* waker, so that when
 //! the socket is full it is the driver that is woken and goes on.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -24,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::counters::Tally;
+use crate::strangers::Look;
 use crate::transport::Wire;
 use crate::{Clock, limits, lock};
 
@@ -137,11 +139,35 @@ impl Link {
 
     /// How long nothing was asked either way.
     pub(crate) fn unused_for(&self) -> Duration {
-        let state = lock(&self.state);
-        if !state.session.is_idle() || !state.one_way.is_idle() || self.streams.load(Ordering::Relaxed) > 0 {
+        if !self.is_unused(&lock(&self.state)) {
             return Duration::ZERO;
         }
         self.clock.now().since(self.used_at())
+    }
+
+    /// Whether it is missed when it has to go.
+    pub(crate) fn look(&self) -> Look {
+        let state = lock(&self.state);
+        if state.is_closing() {
+            return Look::Passed;
+        }
+        if state.session.is_draining() {
+            return Look::Drains;
+        }
+        match self.is_unused(&state) {
+            true => Look::Idle(self.used_at()),
+            false => Look::Busy(self.used_at()),
+        }
+    }
+
+    /// Nothing is under way either way.
+    fn is_unused(&self, state: &State) -> bool {
+        state.session.is_idle() && state.one_way.is_idle() && self.streams.load(Ordering::Relaxed) == 0
+    }
+
+    /// What household the other side is in, if its address says so.
+    pub(crate) fn prefix(&self) -> Option<IpAddr> {
+        self.addr.as_ref()?.prefix()
     }
 
     /// When something was last asked or answered.

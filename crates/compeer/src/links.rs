@@ -15,15 +15,19 @@
 //! A peer may have [`MAX_LINKS_PER_PEER`](limits::MAX_LINKS_PER_PEER) links at a
 //! time, those in introduction and those that drain included. *Connected* is
 //! told with the first that is introduced, *Disconnected* with the last that
-//! ends. This is a table and its decisions; it sends nothing itself.
+//! ends. Those of callers whom nobody here chose stand in an order of their own
+//! ([`strangers`](crate::strangers)). This is a table and its decisions; it sends
+//! nothing itself.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use compeer_proto::{PeerId, Time};
 use tokio::sync::Notify;
 
 use crate::link::{Decided, Link};
+use crate::strangers::{Look, Strangers};
 use crate::{limits, lock};
 
 /// All links of a peer.
@@ -39,6 +43,9 @@ struct Inner {
     /// Links that are not over, and those of them that are introduced.
     all: usize,
     introduced: usize,
+    /// How many introduced ones there are from where.
+    prefixes: BTreeMap<IpAddr, usize>,
+    strangers: Strangers<Arc<Link>>,
 }
 
 #[derive(Default)]
@@ -142,10 +149,17 @@ impl Links {
         lock(&self.inner).slots.entry(peer).or_default().changed.clone()
     }
 
-    /// Decides about a link whose HELLO has come.
-    pub(crate) fn register(&self, link: &Arc<Link>, now: Time) -> Verdict {
+    /// Decides about a link whose HELLO has come; `chosen`: by somebody here.
+    pub(crate) fn register(&self, link: &Arc<Link>, chosen: bool, now: Time) -> Verdict {
         let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
         inner.introduced += 1;
+        if let Some(prefix) = link.prefix() {
+            *inner.prefixes.entry(prefix).or_default() += 1;
+        }
+        if !link.dialled && !chosen {
+            inner.strangers.insert(link.number, link.prefix(), link.since, link.clone());
+        }
         let slot = inner.slots.entry(link.peer).or_default();
         let old = slot.live().filter(|old| old.over().is_none());
         let instead_of = match old {
@@ -164,12 +178,16 @@ impl Links {
                 let at_once = now.since(old.since) < limits::HANDSHAKE_TIMEOUT;
                 let ours_stay = self.own < link.peer;
                 if at_once && link.dialled != ours_stay {
+                    inner.strangers.drains(link.number);
                     link.decided.send_replace(Some(Decided::Drains));
                     return Verdict::Drains;
                 }
                 Some((old, Ending::Drains))
             }
         };
+        if let Some((old, _)) = &instead_of {
+            inner.strangers.drains(old.number);
+        }
         link.decided.send_replace(Some(Decided::Stays));
         slot.live = Some(link.number);
         slot.changed.notify_waiters();
@@ -179,16 +197,71 @@ impl Links {
     /// The other side starts nothing more on this link: use another one if
     /// there is one.
     pub(crate) fn retire(&self, link: &Arc<Link>) {
-        if let Some(slot) = lock(&self.inner).slots.get_mut(&link.peer) {
+        let mut inner = lock(&self.inner);
+        inner.strangers.drains(link.number);
+        if let Some(slot) = inner.slots.get_mut(&link.peer) {
             slot.retire(link);
         }
+    }
+
+    /// Somebody here has chosen this peer, or has no more.
+    pub(crate) fn choose(&self, peer: PeerId, chosen: bool) {
+        let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
+        let Some(slot) = inner.slots.get(&peer) else { return };
+        for link in slot.links.iter().filter(|link| !link.dialled && link.decided.borrow().is_some()) {
+            match chosen {
+                true => drop(inner.strangers.remove(link.number)),
+                false => {
+                    let since = if link.is_usable() { link.since } else { Time::ZERO };
+                    inner.strangers.insert(link.number, link.prefix(), since, link.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether somebody is connected from there.
+    pub(crate) fn is_connected_from(&self, prefix: IpAddr) -> bool {
+        lock(&self.inner).prefixes.contains_key(&prefix)
+    }
+
+    /// How many strangers there are from there.
+    pub(crate) fn strangers_from(&self, prefix: IpAddr) -> usize {
+        lock(&self.inner).strangers.count(prefix)
+    }
+
+    /// Whether there is any stranger.
+    pub(crate) fn has_strangers(&self) -> bool {
+        !lock(&self.inner).strangers.is_empty()
+    }
+
+    /// The stranger, of a prefix or of all, that is missed least; it counts as one
+    /// no more. Not one of those that turn out to be `chosen`.
+    pub(crate) fn take_least(
+        &self,
+        prefix: Option<IpAddr>,
+        now: Time,
+        chosen: impl Fn(&Link) -> bool,
+    ) -> Option<Arc<Link>> {
+        let look = |link: &Arc<Link>| if chosen(link) { Look::Passed } else { link.look() };
+        let mut inner = lock(&self.inner);
+        let least = inner.strangers.take_least(prefix, now, look)?;
+        if let Some(slot) = inner.slots.get_mut(&least.peer) {
+            slot.retire(&least);
+        }
+        Some(least)
     }
 
     /// A link is over. Whether *Disconnected* is to be told.
     pub(crate) fn leave(&self, link: &Arc<Link>) -> bool {
         let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
         inner.all -= 1;
-        inner.introduced -= usize::from(link.decided.borrow().is_some());
+        inner.strangers.remove(link.number);
+        if link.decided.borrow().is_some() {
+            inner.introduced -= 1;
+            inner.left_prefix(link.prefix());
+        }
         let Some(slot) = inner.slots.get_mut(&link.peer) else { return false };
         slot.links.retain(|other| other.number != link.number);
         slot.retire(link);
@@ -206,6 +279,18 @@ impl Links {
             let recent = slot.changes.back().is_some_and(|at| now.since(*at) <= limits::INSTANCE_WINDOW);
             recent || !slot.is_idle()
         });
+    }
+}
+
+impl Inner {
+    fn left_prefix(&mut self, prefix: Option<IpAddr>) {
+        let Some(prefix) = prefix else { return };
+        if let Some(n) = self.prefixes.get_mut(&prefix) {
+            *n -= 1;
+            if *n == 0 {
+                self.prefixes.remove(&prefix);
+            }
+        }
     }
 }
 

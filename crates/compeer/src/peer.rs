@@ -290,8 +290,10 @@ impl Peer {
 
     /// Calls this peer no more when the connection is lost.
     pub fn release(&self, peer: PeerId) {
-        if let Some(kept) = lock(&self.0.kept).remove(&peer) {
+        let kept = lock(&self.0.kept).remove(&peer);
+        if let Some(kept) = kept {
             kept.task.abort();
+            self.0.choice_changed(peer);
         }
     }
 
@@ -305,11 +307,13 @@ impl Peer {
     /// another's.
     pub fn know(&self, peer: PeerId) {
         lock(&self.0.known).insert(peer);
+        self.0.choice_changed(peer);
     }
 
     /// Takes that back.
     pub fn forget(&self, peer: PeerId) {
         lock(&self.0.known).remove(&peer);
+        self.0.choice_changed(peer);
     }
 
     /// Whether a peer is known here.

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 use compeer_proto::opening::{self, Answer, Opening};
 use compeer_proto::session::Outcome;
-use compeer_proto::{Kind, PeerId};
+use compeer_proto::{Addr, Kind, PeerId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -118,6 +118,12 @@ impl Stream {
     /// What is bound to them cannot be passed on.
     pub fn channel_binding(&self) -> [u8; 32] {
         self.place.0.binding
+    }
+
+    /// Where the connection is that it belongs to; `None` for a byte stream that was
+    /// handed in.
+    pub fn path(&self) -> Option<&Addr> {
+        self.place.0.addr.as_ref()
     }
 
     /// What the stream is for.

@@ -324,3 +324,35 @@ async fn a_stream_does_not_outlive_its_session_byte_by_byte() {
         () = tokio::time::sleep(limits::STREAM_LINGER * 3) => panic!("it lives on"),
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_waits_for_nobody_who_reads_nothing() {
+    let network = MemoryNetwork::new(10);
+    let hub = member(&network, 1, 10).await;
+    let mut events = hub.events();
+    let Wire { mut io, peer: _, .. } = wire(&network, 66, 1).await;
+    let mut session = Session::new(Config::new(Role::Dialer, Hello::default()), Time::ZERO);
+    io.write_all(session.transmit()).await.unwrap();
+    let sent = session.transmit().len();
+    session.advance(sent);
+    assert!(matches!(events.recv().await, Some(Event::Connected { .. })));
+    // Only the HELLO is read; then more is asked for than fits what lies between them.
+    let mut buf = vec![0; 16_384];
+    let n = io.read(&mut buf).await.unwrap();
+    session.receive(&buf[..n], Time::ZERO).unwrap();
+    for _ in 0..8 {
+        let message = Message { kind: Kind::from_static("ECHO"), body: vec![7; 60_000].into() };
+        session.request(message, RequestOptions::default(), Time::ZERO).unwrap();
+    }
+    while !session.transmit().is_empty() {
+        let bytes = session.transmit().to_vec();
+        io.write_all(&bytes).await.unwrap();
+        session.advance(bytes.len());
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let blocked = Instant::now();
+    hub.block(Identity::from_seed(&[66; 32]).peer_id());
+    let gone = tokio::time::timeout(limits::GOODBYE_TIMEOUT * 2, events.recv()).await;
+    assert!(matches!(gone, Ok(Some(Event::Disconnected { .. }))), "{gone:?}");
+    assert!(blocked.elapsed() >= limits::GOODBYE_TIMEOUT && hub.link_count() == 0);
+}

@@ -166,6 +166,7 @@ async fn both_ends_of_a_stream_have_the_binding_of_their_connection() {
             stream.read_to_end(&mut told).await.unwrap();
             assert_eq!(told, stream.channel_binding());
             assert_eq!(told, connection.channel_binding());
+            assert_eq!(stream.path(), b.connect(a.id()).await.unwrap().path());
         }
         seen.push(connection.channel_binding());
         a.shutdown().await;

@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::request::Request;
 use super::wire::Wire;
 use crate::link::driver::panic_text;
-use crate::peer::{Inner, accept};
+use crate::peer::Inner;
+use crate::peer::accept::{self, Budget, Pauses};
 use crate::{Event, Peer, limits, lock};
 
 /// Serves callers until the peer shuts down.
@@ -26,13 +27,20 @@ pub(crate) fn serve(inner: &Arc<Inner>, listeners: Vec<TcpListener>) {
         lock(&inner.classic.addrs).push(local);
         let of_task = inner.clone();
         accept::accepting(inner, async move {
+            let mut pauses = Pauses::default();
             loop {
                 match listener.accept().await {
                     Ok((tcp, from)) => {
                         let served = caller(of_task.clone(), tcp, from);
-                        accept::place(&of_task, &of_task.classic.pending, from.ip(), served);
+                        accept::place(
+                            &of_task,
+                            of_task.classic.callers(),
+                            Budget::Strangers,
+                            from.ip(),
+                            served,
+                        );
                     }
-                    Err(error) => accept::pause(&of_task, &error).await,
+                    Err(error) => pauses.pause(&of_task, &error).await,
                 }
             }
         });

@@ -3,41 +3,86 @@
 //!
 //! Every caller gets a task for its handshake and HELLO, bounded in time, and in
 //! number by [`MAX_PENDING`](limits::MAX_PENDING); when all places are taken, the
-//! oldest caller of the prefix with the most goes. Of one IPv4 address or IPv6
-//! /56, [`MAX_PENDING_PER_PREFIX`](limits::MAX_PENDING_PER_PREFIX) are served at a
-//! time and the others wait their turn, loopback apart: fifty peers behind one
-//! router all get in, and a flood from there only holds up its neighbours. When
-//! the system has no descriptors left, accepting pauses for a moment and says so.
+//! oldest caller of the prefix with the most goes ([`pending`]). Of one IPv4
+//! address or IPv6 /56, [`MAX_PENDING_PER_PREFIX`](limits::MAX_PENDING_PER_PREFIX)
+//! are served at a time and the others wait their turn, loopback apart: fifty peers
+//! behind one router all get in, and a flood from there only holds up its
+//! neighbours. Addresses from which somebody is connected have places of their own.
+//! When the system has no descriptors left, accepting pauses for a moment and says
+//! so, and a few of those who wait are hung up on.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use compeer_proto::{Addr, Time};
 use tokio::task::AbortHandle;
 
 use super::{Inner, connect, spawn_until_down};
 use crate::transport::{Incoming, Listener};
 use crate::{Event, limits, lock};
 
+mod pending;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pending::Budget;
+use pending::{Pending, Place};
+
 /// Callers being served: handshakes under way, or classic connections.
-pub(crate) struct Pending {
-    /// How many there may be, and how many of one prefix are served at a time.
-    most: usize,
-    most_per_prefix: usize,
-    by_prefix: BTreeMap<IpAddr, Prefix>,
-    count: usize,
-    next: u64,
+pub(crate) struct Callers {
+    pending: Mutex<Pending<AbortHandle>>,
+    /// How many of one prefix are served at a time.
+    per_prefix: usize,
 }
 
-/// Those of one prefix, oldest first.
-struct Prefix {
-    places: VecDeque<(u64, Option<AbortHandle>)>,
-    /// How many are served at a time.
-    turns: Arc<Semaphore>,
+impl Callers {
+    /// With so many places for strangers, and for those from where somebody is
+    /// connected.
+    pub(crate) fn new(strangers: usize, connected: usize, per_prefix: usize) -> Self {
+        Callers { pending: Mutex::new(Pending::new(strangers, connected)), per_prefix }
+    }
+
+    /// Hangs up on the one who goes next; `false` when there is none.
+    fn push_out(&self) -> bool {
+        let pushed_out = lock(&self.pending).push_out();
+        // Not under the lock: a task that is dropped here gives its place back.
+        pushed_out.map(|caller| caller.abort()).is_some()
+    }
+}
+
+/// How much of one prefix is let in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PerPrefix {
+    /// Handshakes served at a time.
+    pub(super) pending: usize,
+    /// Connections of callers whom nobody here chose.
+    pub(super) strangers: usize,
+    /// Whether that holds for loopback addresses too.
+    pub(super) loopback: bool,
+}
+
+impl Default for PerPrefix {
+    fn default() -> Self {
+        PerPrefix {
+            pending: limits::MAX_PENDING_PER_PREFIX,
+            strangers: limits::MAX_STRANGERS_PER_PREFIX,
+            loopback: false,
+        }
+    }
+}
+
+impl PerPrefix {
+    fn turns(&self, prefix: IpAddr, most: usize) -> usize {
+        if self.binds(prefix) { most } else { usize::MAX }
+    }
+
+    pub(super) fn strangers(&self, prefix: IpAddr) -> usize {
+        if self.binds(prefix) { self.strangers } else { usize::MAX }
+    }
+
+    fn binds(&self, prefix: IpAddr) -> bool {
+        self.loopback || !prefix.is_loopback()
+    }
 }
 
 /// Listens until the peer shuts down.
@@ -46,12 +91,13 @@ pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
     // What a HELLO says from now on.
     lock(&inner.recent_addrs).take();
     for mut listener in listeners {
-        let (of_task, pending) = (inner.clone(), inner.pending.clone());
+        let of_task = inner.clone();
         accepting(inner, async move {
+            let mut pauses = Pauses::default();
             loop {
                 match listener.accept().await {
-                    Ok(incoming) => admit(&of_task, &pending, incoming),
-                    Err(error) => pause(&of_task, &error).await,
+                    Ok(incoming) => admit(&of_task, incoming),
+                    Err(error) => pauses.pause(&of_task, &error).await,
                 }
             }
         });
@@ -70,11 +116,33 @@ pub(crate) fn accepting(inner: &Arc<Inner>, accept: impl Future<Output = ()> + S
     });
 }
 
-/// Says that nobody can be let in, and waits a moment.
-pub(crate) async fn pause(inner: &Inner, error: &std::io::Error) {
-    inner.tally.limit_descriptors.one();
-    inner.tell(Event::AcceptPaused { reason: error.to_string() });
-    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+/// What one socket does when nobody can be let in.
+#[derive(Default)]
+pub(crate) struct Pauses {
+    told: Option<Time>,
+}
+
+impl Pauses {
+    /// Says so, makes a little room, and waits a moment.
+    pub(crate) async fn pause(&mut self, inner: &Inner, error: &std::io::Error) {
+        inner.tally.limit_descriptors.one();
+        let now = inner.clock.now();
+        if self.told.is_none_or(|at| now.since(at) >= limits::ACCEPT_PAUSE_TOLD) {
+            self.told = Some(now);
+            inner.tell(Event::AcceptPaused { reason: error.to_string() });
+        }
+        free_descriptors(inner);
+        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+    }
+}
+
+/// Hangs up on a few who have proven nothing, or else on one stranger: the program
+/// needs descriptors for more than callers.
+fn free_descriptors(inner: &Inner) {
+    let freed = |_: &usize| inner.callers.push_out() || inner.classic.callers().push_out();
+    if (0..limits::FREED_AT_PAUSE).take_while(freed).count() == 0 {
+        inner.give_up_one(None);
+    }
 }
 
 /// One listening socket; shutdown waits until there is none, however its task
@@ -87,11 +155,17 @@ impl Drop for Listening {
     }
 }
 
-fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) {
+fn admit(inner: &Arc<Inner>, incoming: Incoming) {
+    let from = incoming.from.ip();
+    let budget = match inner.links.is_connected_from(prefix(from)) {
+        true => Budget::Connected,
+        false => Budget::Strangers,
+    };
     let of_task = inner.clone();
-    place(inner, pending, incoming.from.ip(), async move {
+    place(inner, &inner.callers, budget, from, async move {
         match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, incoming.handshake).await {
-            Ok(Ok(wire)) => connect::take_in(&of_task, wire).await,
+            // In a box, so that who has said nothing yet does not take the memory for it.
+            Ok(Ok(wire)) => Box::pin(connect::take_in(&of_task, wire)).await,
             // Port scans and web browsers call everywhere: no event, only a log.
             Ok(Err(error)) => {
                 of_task.tally.handshakes_failed.one();
@@ -105,87 +179,43 @@ fn admit(inner: &Arc<Inner>, pending: &Arc<Mutex<Pending>>, incoming: Incoming) 
     });
 }
 
-/// Gives a caller a place among those who are pending, and serves it when it is its turn.
+/// Gives a caller a place, and serves it when it is its turn.
 pub(crate) fn place(
     inner: &Arc<Inner>,
-    pending: &Arc<Mutex<Pending>>,
+    callers: &Arc<Callers>,
+    budget: Budget,
     from: IpAddr,
     served: impl Future<Output = ()> + Send + 'static,
 ) {
     let prefix = prefix(from);
-    let (number, turns, pushed_out) = lock(pending).take(prefix);
+    let turns = inner.per_prefix.turns(prefix, callers.per_prefix);
+    let (place, turns, pushed_out) = lock(&callers.pending).take(budget, prefix, turns);
     // Not under the lock: a task that is dropped here gives its place back.
     if let Some(oldest) = pushed_out {
         oldest.abort();
         inner.tally.limit_handshakes.one();
     }
-    let place = Place(pending.clone(), prefix, number);
+    let taken = Taken(callers.clone(), place);
     let task = spawn_until_down(inner, async move {
-        let _place = place;
+        let _taken = taken;
         let Ok(_turn) = turns.acquire().await else { return };
         served.await;
     });
-    lock(pending).set_task(prefix, number, task.abort_handle());
-}
-
-/// The whole address for IPv4 and for loopback, the /56 for IPv6: what one
-/// household gets.
-fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 56)).into(),
-        whole => whole,
+    let refused = lock(&callers.pending).set_task(place, task.abort_handle());
+    if let Some(refused) = refused {
+        refused.abort();
     }
 }
 
-impl Default for Pending {
-    fn default() -> Self {
-        Pending::new(limits::MAX_PENDING, limits::MAX_PENDING_PER_PREFIX)
-    }
+fn prefix(from: IpAddr) -> IpAddr {
+    Addr::from(SocketAddr::new(from, 0)).prefix().unwrap_or(from)
 }
 
-impl Pending {
-    pub(crate) fn new(most: usize, most_per_prefix: usize) -> Self {
-        Pending { most, most_per_prefix, by_prefix: BTreeMap::new(), count: 0, next: 0 }
-    }
+/// A place that is given back however its task ends.
+struct Taken(Arc<Callers>, Place);
 
-    /// A place for one more handshake: its number, whose turn it waits for, and
-    /// who has to go for it.
-    fn take(&mut self, prefix: IpAddr) -> (u64, Arc<Semaphore>, Option<AbortHandle>) {
-        let full = self.count >= self.most;
-        let fullest = self.by_prefix.values_mut().max_by_key(|prefix| prefix.places.len());
-        // The place itself is given back when the task is gone.
-        let oldest = fullest.filter(|_| full).and_then(|prefix| prefix.places.pop_front());
-        self.count += 1;
-        self.next += 1;
-        let most = if prefix.is_loopback() { Semaphore::MAX_PERMITS } else { self.most_per_prefix };
-        let new = || Prefix { places: VecDeque::new(), turns: Arc::new(Semaphore::new(most)) };
-        let entry = self.by_prefix.entry(prefix).or_insert_with(new);
-        entry.places.push_back((self.next, None));
-        (self.next, entry.turns.clone(), oldest.and_then(|(_, task)| task))
-    }
-
-    fn set_task(&mut self, prefix: IpAddr, number: u64, task: AbortHandle) {
-        let Some(prefix) = self.by_prefix.get_mut(&prefix) else { return };
-        // It may be through already.
-        if let Some(place) = prefix.places.iter_mut().find(|(n, _)| *n == number) {
-            place.1 = Some(task);
-        }
-    }
-
-    fn give_back(&mut self, prefix: IpAddr, number: u64) {
-        self.count -= 1;
-        let Some(entry) = self.by_prefix.get_mut(&prefix) else { return };
-        entry.places.retain(|(n, _)| *n != number);
-        if entry.places.is_empty() {
-            self.by_prefix.remove(&prefix);
-        }
-    }
-}
-
-struct Place(Arc<Mutex<Pending>>, IpAddr, u64);
-
-impl Drop for Place {
+impl Drop for Taken {
     fn drop(&mut self) {
-        lock(&self.0).give_back(self.1, self.2);
+        lock(&self.0.pending).give_back(self.1);
     }
 }

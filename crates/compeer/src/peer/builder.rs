@@ -17,6 +17,7 @@ use compeer_proto::session::Budget;
 use compeer_proto::{Addr, Kind, PeerId};
 use tokio::sync::{broadcast, watch};
 
+use super::accept::{Callers, PerPrefix};
 use super::inner::{DEFAULT_CONNECTIONS, Inner};
 use super::{Peer, accept, keep};
 use crate::classic::{self, Classic};
@@ -77,6 +78,7 @@ pub struct Builder {
     name: Option<String>,
     max_peers: usize,
     max_connections: usize,
+    per_prefix: PerPrefix,
     known: BTreeSet<PeerId>,
     blocked: BTreeSet<PeerId>,
     handlers: Vec<(Option<Kind>, Access, Arc<dyn Handler>)>,
@@ -100,6 +102,7 @@ impl Builder {
             name: None,
             max_peers: 0,
             max_connections: DEFAULT_CONNECTIONS,
+            per_prefix: PerPrefix::default(),
             known: BTreeSet::new(),
             blocked: BTreeSet::new(),
             handlers: Vec::new(),
@@ -153,6 +156,29 @@ impl Builder {
     /// caller that nobody here knows and that was idle longest goes.
     pub fn max_connections(mut self, n: usize) -> Self {
         self.max_connections = n.min(limits::MAX_CONNECTIONS);
+        self
+    }
+
+    /// How many handshakes are served at a time from one IPv4 address or IPv6 /56;
+    /// further callers from there wait. Default:
+    /// [`MAX_PENDING_PER_PREFIX`](crate::limits::MAX_PENDING_PER_PREFIX).
+    pub fn max_pending_per_prefix(mut self, n: usize) -> Self {
+        self.per_prefix.pending = n.max(1);
+        self
+    }
+
+    /// How many connections callers whom nobody here knows may have from one IPv4
+    /// address or IPv6 /56; beyond it, theirs that was idle longest goes. Default:
+    /// [`MAX_STRANGERS_PER_PREFIX`](crate::limits::MAX_STRANGERS_PER_PREFIX).
+    pub fn max_strangers_per_prefix(mut self, n: usize) -> Self {
+        self.per_prefix.strangers = n.max(1);
+        self
+    }
+
+    /// Whether those two bounds hold for loopback addresses too, each of which is
+    /// then a prefix. Default: no, who is on this machine may do as he likes.
+    pub fn bound_loopback(mut self, bound: bool) -> Self {
+        self.per_prefix.loopback = bound;
         self
     }
 
@@ -276,6 +302,8 @@ impl Builder {
             listen: Vec::new(),
             ext: name_ext(self.name)?,
         };
+        let callers =
+            Callers::new(limits::MAX_PENDING, limits::MAX_PENDING_CONNECTED, self.per_prefix.pending);
         let inner = Arc::new(Inner {
             runtime: tokio::runtime::Handle::current(),
             id: identity.peer_id(),
@@ -296,7 +324,7 @@ impl Builder {
             dialling: Default::default(),
             oneself: Default::default(),
             local_addrs: Mutex::default(),
-            pending: Default::default(),
+            callers: Arc::new(callers),
             advertise: self.advertise,
             recent_addrs: Mutex::default(),
             request_timeout: self.request_timeout,
@@ -304,6 +332,7 @@ impl Builder {
             tally: Arc::default(),
             max_connections: self.max_connections,
             classic,
+            per_prefix: self.per_prefix,
             events: Mutex::new(Some(broadcast::channel(limits::EVENT_QUEUE).0)),
             down: watch::Sender::new(false),
             listening: watch::Sender::new(0),

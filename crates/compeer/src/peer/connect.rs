@@ -186,7 +186,10 @@ pub(crate) async fn establish(
     if dialled {
         check_wanted(inner, wire.peer)?;
     }
-    let link = enter(inner, wire, dialled);
+    introduced(inner, enter(inner, wire, dialled)).await
+}
+
+async fn introduced(inner: &Arc<Inner>, link: Arc<Link>) -> Result<Arc<Link>, ConnectError> {
     let (mut decided, mut closed) = (link.decided.subscribe(), link.closed());
     tokio::select! {
         biased;
@@ -335,12 +338,29 @@ impl Host for OneselfHost {
 /// was accepted, or is gone.
 pub(crate) async fn take_in(inner: &Arc<Inner>, wire: Wire) {
     match wire.purpose {
-        // What became of it is told as an event.
-        Purpose::Messages => drop(establish(inner, wire, false).await),
+        Purpose::Messages => {
+            let link = enter(inner, wire, false);
+            let _goes_with_its_place = Unintroduced(inner.clone(), link.clone());
+            // What became of it is told as an event.
+            drop(introduced(inner, link).await);
+        }
         Purpose::Stream => {
             if let Some(served) = crate::stream::answer(inner, wire).await {
                 spawn_until_down(inner, served);
             }
+        }
+    }
+}
+
+/// A link whose caller holds a place among those who have to introduce themselves;
+/// it ends when the place is given to another.
+struct Unintroduced(Arc<Inner>, Arc<Link>);
+
+impl Drop for Unintroduced {
+    fn drop(&mut self) {
+        let Unintroduced(inner, link) = self;
+        if link.decided.borrow().is_none() && !inner.is_down() {
+            link.goodbye(GoodbyeReason::Closed, "not introduced, and others wait");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use compeer_proto::session::{Budget, Config, GoodbyeReason, Outcome, Role, Sessi
 use compeer_proto::{Addr, Kind, PeerId, Time};
 use tokio::sync::{broadcast, watch};
 
-use super::accept::Pending;
+use super::accept::{Callers, PerPrefix};
 use super::connect::Dialling;
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) dialling: Dialling,
     pub(crate) oneself: tokio::sync::Mutex<Option<Arc<Link>>>,
     pub(crate) local_addrs: Mutex<Vec<SocketAddr>>,
-    pub(super) pending: Arc<Mutex<Pending>>,
+    pub(super) callers: Arc<Callers>,
     pub(crate) advertise: Vec<Addr>,
     pub(crate) recent_addrs: Mutex<Option<(Time, Vec<Addr>)>>,
     pub(crate) request_timeout: Duration,
@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) tally: Arc<Tally>,
     pub(crate) max_connections: usize,
     pub(crate) classic: Classic,
+    pub(super) per_prefix: PerPrefix,
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) down: watch::Sender<bool>,
     /// Counts the tasks that hold listening sockets.
@@ -154,31 +155,32 @@ impl Inner {
     /// Whether one more connection can be had, if need be in place of another.
     pub(super) fn has_room(&self, for_whom: PeerId) -> bool {
         self.links.introduced() < self.max_connections
-            || self.is_known(for_whom)
-            || self.least_useful().is_some()
+            || self.is_chosen_peer(for_whom)
+            || self.links.has_strangers()
     }
 
-    /// Gives up the connection that is missed least when there are too many.
-    fn make_room(&self, for_whom: PeerId) -> bool {
-        if self.links.introduced() < self.max_connections || self.is_known(for_whom) {
+    /// Gives up the stranger that is missed least when there are too many, all in
+    /// all or from where this link comes.
+    fn make_room(&self, link: &Link) -> bool {
+        if self.is_chosen(link) {
+            return true;
+        }
+        let crowded = link
+            .prefix()
+            .filter(|prefix| self.links.strangers_from(*prefix) >= self.per_prefix.strangers(*prefix));
+        if crowded.is_none() && self.links.introduced() < self.max_connections {
             return true;
         }
         self.tally.limit_connections.one();
-        let Some(link) = self.least_useful() else { return false };
-        self.links.retire(&link);
-        link.goodbye(GoodbyeReason::Full, "");
-        true
+        self.give_up_one(crowded)
     }
 
-    /// Of those whom nobody here chose: one that drains, else the one unused
-    /// longest, else the one used longest ago.
-    fn least_useful(&self) -> Option<Arc<Link>> {
-        let candidate = |link: &Arc<Link>| {
-            let introduced = link.decided.borrow().is_some();
-            introduced && !link.is_closing() && !self.is_chosen(link)
-        };
-        let links = self.links.all().into_iter().filter(candidate);
-        links.min_by_key(|link| (link.is_usable(), link.unused_for().is_zero(), link.used_at()))
+    /// Gives up the stranger that is missed least; `false` when there is none.
+    pub(super) fn give_up_one(&self, of: Option<IpAddr>) -> bool {
+        let least = self.links.take_least(of, self.clock.now(), |link| self.is_chosen(link));
+        let Some(link) = least else { return false };
+        link.goodbye(GoodbyeReason::Full, "");
+        true
     }
 
     fn is_known(&self, peer: PeerId) -> bool {
@@ -188,7 +190,16 @@ impl Inner {
     /// Whether somebody here chose to be connected with this peer: it is not
     /// given up for another, and believed when it says that our key runs twice.
     fn is_chosen(&self, link: &Link) -> bool {
-        link.dialled || self.is_known(link.peer) || lock(&self.kept).contains_key(&link.peer)
+        link.dialled || self.is_chosen_peer(link.peer)
+    }
+
+    fn is_chosen_peer(&self, peer: PeerId) -> bool {
+        self.is_known(peer) || lock(&self.kept).contains_key(&peer)
+    }
+
+    /// What was chosen about a peer has changed.
+    pub(super) fn choice_changed(&self, peer: PeerId) {
+        self.links.choose(peer, self.is_chosen_peer(peer));
     }
 }
 
@@ -217,10 +228,10 @@ impl Host for PeerHost {
             inner.tally.blocked.one();
             return link.goodbye(GoodbyeReason::Denied, "");
         }
-        if !link.dialled && !inner.make_room(link.peer) {
+        if !inner.make_room(link) {
             return link.goodbye(GoodbyeReason::Full, "");
         }
-        match inner.links.register(link, inner.clock.now()) {
+        match inner.links.register(link, inner.is_chosen(link), inner.clock.now()) {
             Verdict::Stays { first, instead_of } => {
                 match instead_of {
                     Some((old, Ending::Replaced)) => old.goodbye(GoodbyeReason::Replaced, ""),

@@ -37,8 +37,10 @@ pub(crate) fn keep(inner: &Arc<Inner>, peer: PeerAddr) {
     if peer.id == inner.id || inner.is_down() {
         return;
     }
+    let id = peer.id;
     let task = spawn_until_down(inner, keep_calling(inner.clone(), peer.clone())).abort_handle();
-    let replaced = lock(&inner.kept).insert(peer.id, Kept { addr: peer, task, heard_twice: None });
+    let replaced = lock(&inner.kept).insert(id, Kept { addr: peer, task, heard_twice: None });
+    inner.choice_changed(id);
     if let Some(old) = replaced {
         old.task.abort();
     }

@@ -195,16 +195,26 @@ impl Listener for TlsListener {
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         Box::pin(async move {
-            let (tcp, from) = self.listener.accept().await?;
+            let (tcp, from) = loop {
+                match self.listener.accept().await {
+                    // It has left already, or its network has: the next one.
+                    Err(error) if is_of_caller(&error) => {}
+                    accepted => break accepted?,
+                }
+            };
             let acceptor = self.acceptor.clone();
             let handshake = async move {
                 let addr = Addr::Ip(from);
-                let answered = async {
+                let greeted = async {
                     tcp.set_nodelay(true)?;
-                    first_bytes(&tcp).await?;
+                    first_bytes(&tcp).await
+                };
+                greeted.await.map_err(|e| unreachable(&addr, e))?;
+                // In a box, so that who says nothing does not take the memory for it.
+                let answered = Box::pin(async {
                     let io: Box<dyn ByteStream> = Box::new(tcp);
                     wire(TlsStream::Server(acceptor.accept(io).await?), Some(addr.clone()))
-                };
+                });
                 answered.await.map_err(|e| unreachable(&addr, e))
             };
             Ok(Incoming { from, handshake: Box::pin(handshake) })
@@ -212,11 +222,30 @@ impl Listener for TlsListener {
     }
 }
 
-/// Waits for the caller to say anything at all.
+/// Whether a failed accept says something about who called, and nothing about us
+/// (accept(2), "Error handling").
+fn is_of_caller(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+    )
+}
+
+/// Waits for the caller to say anything at all. The byte is looked at: that there is
+/// one to read is said of a fresh socket too.
 async fn first_bytes(tcp: &TcpStream) -> io::Result<()> {
     let patience = crate::limits::FIRST_BYTES_TIMEOUT;
-    match tokio::time::timeout(patience, tcp.readable()).await {
-        Ok(readable) => readable,
+    match tokio::time::timeout(patience, tcp.peek(&mut [0])).await {
+        Ok(Ok(0)) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the caller hung up")),
+        Ok(looked) => looked.map(drop),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the caller said nothing")),
     }
 }

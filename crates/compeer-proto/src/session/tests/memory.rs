@@ -309,15 +309,23 @@ fn a_server_that_never_ends_what_was_cancelled_holds_no_memory() {
 fn a_peer_that_takes_nothing_in_is_backlogged() {
     let mut lone = Lone::new(Role::Dialer);
     let mut stream = 1;
-    while !lone.side.session.is_backlogged() {
-        lone.say(&Frame::OpenStream { stream, kind: b"FILE" }).unwrap();
-        lone.side.session.refuse_stream(stream, &Outcome::NoHandler);
-        stream += 2;
-        lone.side.take();
-        assert!(stream < 100_000);
+    for in_flight in [0, 100] {
+        for _ in 0..in_flight {
+            lone.side.session.request(message(b""), RequestOptions::default(), lone.now).unwrap();
+        }
+        lone.side.drain_wire();
+        while !lone.side.session.is_backlogged() {
+            lone.say(&Frame::OpenStream { stream, kind: b"FILE" }).unwrap();
+            lone.side.session.refuse_stream(stream, &Outcome::NoHandler);
+            stream += 2;
+            lone.side.take();
+        }
+        // To the brim, and one refusal over.
+        let brim = limits::OUTBOX_BACKLOG + in_flight * limits::OUTBOX_PER_REQUEST;
+        let waiting = lone.side.drain_wire().len();
+        assert!((brim + 1..brim + 16).contains(&waiting), "{waiting}, not {brim}");
+        assert!(!lone.side.session.is_backlogged());
     }
-    lone.side.drain_wire();
-    assert!(!lone.side.session.is_backlogged());
 }
 
 /// What an honest pair can have waiting is below what makes a peer stop reading.

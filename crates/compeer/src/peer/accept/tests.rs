@@ -1,74 +1,133 @@
+use std::num::NonZeroU64;
+
+use tokio::sync::Semaphore;
+
 use super::*;
 
-fn enter(pending: &mut Pending, from: &str) -> (u64, Arc<Semaphore>, Option<AbortHandle>) {
+/// Callers by a number instead of a task.
+type Numbered = Pending<NonZeroU64>;
+
+fn full_size() -> Numbered {
+    Pending::new(limits::MAX_PENDING, limits::MAX_PENDING_CONNECTED)
+}
+
+fn enter(
+    pending: &mut Numbered,
+    budget: Budget,
+    from: &str,
+    number: u64,
+) -> (Place, Arc<Semaphore>, Option<NonZeroU64>) {
     let prefix = prefix(from.parse().unwrap());
-    let taken = pending.take(prefix);
-    pending.set_task(prefix, taken.0, tokio::spawn(std::future::pending::<()>()).abort_handle());
+    let turns = PerPrefix::default().turns(prefix, limits::MAX_PENDING_PER_PREFIX);
+    let taken = pending.take(budget, prefix, turns);
+    assert_eq!(pending.set_task(taken.0, NonZeroU64::new(number).unwrap()), None);
     taken
 }
 
-#[tokio::test]
-async fn a_prefix_has_its_turns_and_the_rest_waits() {
-    let mut pending = Pending::default();
-    let mut turns = Vec::new();
+fn turns(pending: &mut Numbered, from: &str) -> Arc<Semaphore> {
+    enter(pending, Budget::Strangers, from, 1).1
+}
+
+#[test]
+fn a_prefix_has_its_turns_and_the_rest_waits() {
+    let mut pending = full_size();
+    let mut taken = Vec::new();
     for n in 0..limits::MAX_PENDING_PER_PREFIX {
         // One household: the same IPv4 address, or any address of an IPv6 /56.
-        turns.push(enter(&mut pending, "203.0.113.7").1.try_acquire_owned().unwrap());
-        turns.push(enter(&mut pending, &format!("2001:db8:0:{n:x}::1")).1.try_acquire_owned().unwrap());
+        taken.push(turns(&mut pending, "203.0.113.7").try_acquire_owned().unwrap());
+        taken.push(turns(&mut pending, &format!("2001:db8:0:{n:x}::1")).try_acquire_owned().unwrap());
     }
-    let ninth = enter(&mut pending, "203.0.113.7").1;
+    let ninth = turns(&mut pending, "203.0.113.7");
     assert!(ninth.clone().try_acquire_owned().is_err());
-    assert!(enter(&mut pending, "::ffff:203.0.113.7").1.try_acquire_owned().is_err());
-    assert!(enter(&mut pending, "2001:db8:0:ff::9").1.try_acquire_owned().is_err());
-    assert!(enter(&mut pending, "203.0.113.8").1.try_acquire_owned().is_ok());
-    assert!(enter(&mut pending, "2001:db8:0:100::1").1.try_acquire_owned().is_ok());
-    drop(turns.remove(0));
+    assert!(turns(&mut pending, "::ffff:203.0.113.7").try_acquire_owned().is_err());
+    assert!(turns(&mut pending, "2001:db8:0:ff::9").try_acquire_owned().is_err());
+    assert!(turns(&mut pending, "203.0.113.8").try_acquire_owned().is_ok());
+    assert!(turns(&mut pending, "2001:db8:0:100::1").try_acquire_owned().is_ok());
+    drop(taken.remove(0));
     assert!(ninth.try_acquire_owned().is_ok());
 }
 
-#[tokio::test]
-async fn loopback_has_no_cap_of_its_own() {
-    let mut pending = Pending::default();
-    let mut turns = Vec::new();
+#[test]
+fn loopback_has_no_cap_of_its_own_unless_it_is_wanted() {
+    let mut pending = full_size();
+    let mut taken = Vec::new();
     for _ in 0..=limits::MAX_PENDING_PER_PREFIX {
-        turns.push(enter(&mut pending, "127.0.0.1").1.try_acquire_owned().unwrap());
-        turns.push(enter(&mut pending, "::1").1.try_acquire_owned().unwrap());
+        taken.push(turns(&mut pending, "127.0.0.1").try_acquire_owned().unwrap());
+        taken.push(turns(&mut pending, "::1").try_acquire_owned().unwrap());
+    }
+    let bound = PerPrefix { loopback: true, ..PerPrefix::default() };
+    assert_eq!(bound.turns("127.0.0.1".parse().unwrap(), 8), 8);
+    assert_eq!(bound.strangers("::1".parse().unwrap()), limits::MAX_STRANGERS_PER_PREFIX);
+}
+
+#[test]
+fn when_all_places_are_taken_the_oldest_of_the_fullest_prefix_goes() {
+    let mut pending = full_size();
+    enter(&mut pending, Budget::Strangers, "203.0.113.7", 1);
+    for n in 2..=limits::MAX_PENDING as u64 {
+        assert_eq!(enter(&mut pending, Budget::Strangers, "127.0.0.1", n).2, None);
+    }
+    for n in 2..10 {
+        let pushed_out = enter(&mut pending, Budget::Strangers, "203.0.113.9", 5_000).2;
+        assert_eq!(pushed_out, NonZeroU64::new(n));
+    }
+    assert_eq!(pending.push_out(), NonZeroU64::new(10));
+}
+
+#[test]
+fn of_equally_full_prefixes_the_one_that_came_first_loses() {
+    let mut pending = full_size();
+    for n in 1..=limits::MAX_PENDING as u64 {
+        // The first has the highest address, the last the lowest.
+        let from = IpAddr::from((0x0b00_0000 - n as u32).to_be_bytes()).to_string();
+        enter(&mut pending, Budget::Strangers, &from, n);
+    }
+    for n in 1..10 {
+        let from = format!("9.0.0.{n}");
+        assert_eq!(enter(&mut pending, Budget::Strangers, &from, 5_000).2, NonZeroU64::new(n));
     }
 }
 
-#[tokio::test]
-async fn when_all_places_are_taken_the_oldest_of_the_fullest_prefix_goes() {
-    let mut pending = Pending::default();
-    enter(&mut pending, "203.0.113.7");
-    let oldest = enter(&mut pending, "127.0.0.1").0;
-    while pending.count < limits::MAX_PENDING {
-        assert!(enter(&mut pending, "127.0.0.1").2.is_none());
+#[test]
+fn who_is_connected_has_places_of_his_own() {
+    let mut pending = full_size();
+    for n in 1..=limits::MAX_PENDING_CONNECTED as u64 {
+        assert_eq!(enter(&mut pending, Budget::Connected, "203.0.113.7", n).2, None);
     }
-    assert!(enter(&mut pending, "203.0.113.9").2.is_some());
-    let crowd = prefix("127.0.0.1".parse().unwrap());
-    assert!(pending.by_prefix[&crowd].places.iter().all(|(number, _)| *number != oldest));
-    assert_eq!(pending.by_prefix[&prefix("203.0.113.7".parse().unwrap())].places.len(), 1);
+    for n in 0..2 * limits::MAX_PENDING as u64 {
+        let from = IpAddr::from((0x0b00_0000 + n as u32).to_be_bytes()).to_string();
+        let pushed_out = enter(&mut pending, Budget::Strangers, &from, 10_000 + n).2;
+        assert!(pushed_out.is_none_or(|caller| caller.get() >= 10_000));
+    }
+    // One over the brim: its own oldest, none of the others.
+    assert_eq!(enter(&mut pending, Budget::Connected, "203.0.113.8", 9_999).2, NonZeroU64::new(1));
 }
 
-#[tokio::test]
-async fn places_given_back_leave_nothing_behind() {
-    let mut pending = Pending::default();
-    let number = enter(&mut pending, "203.0.113.7").0;
-    pending.give_back(prefix("203.0.113.7".parse().unwrap()), number);
-    assert_eq!(pending.count, 0);
-    assert!(pending.by_prefix.is_empty());
+#[test]
+fn who_was_pushed_out_before_its_task_was_known_is_told() {
+    let mut pending = full_size();
+    let prefix = prefix("203.0.113.7".parse().unwrap());
+    let (place, ..) = pending.take(Budget::Strangers, prefix, 8);
+    assert_eq!(pending.push_out(), None, "it has no task yet");
+    assert_eq!(pending.set_task(place, NonZeroU64::MIN), Some(NonZeroU64::MIN));
+    pending.give_back(place);
 }
 
-#[tokio::test]
-async fn classic_callers_have_turns_and_places_of_their_own() {
-    let mut pending = Pending::new(limits::CLASSIC_CONNECTIONS, limits::CLASSIC_PER_PREFIX);
-    let mut turns = Vec::new();
-    for _ in 0..limits::CLASSIC_PER_PREFIX {
-        turns.push(enter(&mut pending, "203.0.113.7").1.try_acquire_owned().unwrap());
+#[test]
+fn classic_callers_have_turns_and_places_of_their_own() {
+    let mut pending: Numbered = Pending::new(limits::CLASSIC_CONNECTIONS, 0);
+    let mut taken = Vec::new();
+    let mut enter = |from: &str, n: usize| {
+        let (place, turns, pushed_out) =
+            pending.take(Budget::Strangers, prefix(from.parse().unwrap()), limits::CLASSIC_PER_PREFIX);
+        pending.set_task(place, NonZeroU64::new(n as u64).unwrap());
+        taken.extend(turns.try_acquire_owned());
+        (taken.len(), pushed_out)
+    };
+    for n in 1..=limits::CLASSIC_CONNECTIONS {
+        let served = n.min(limits::CLASSIC_PER_PREFIX);
+        assert_eq!(enter("203.0.113.7", n), (served, None));
     }
-    assert!(enter(&mut pending, "203.0.113.7").1.try_acquire_owned().is_err());
-    while pending.count < limits::CLASSIC_CONNECTIONS {
-        assert!(enter(&mut pending, "203.0.113.7").2.is_none());
-    }
-    assert!(enter(&mut pending, "203.0.113.9").2.is_some(), "the oldest of the crowd goes");
+    let oldest = enter("203.0.113.9", limits::CLASSIC_CONNECTIONS + 1).1;
+    assert_eq!(oldest, NonZeroU64::new(1), "the oldest of the crowd goes");
 }
