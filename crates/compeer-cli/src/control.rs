@@ -16,6 +16,7 @@ pub(crate) mod down;
 pub(crate) mod find;
 pub(crate) mod get;
 pub(crate) mod offer;
+pub(crate) mod on;
 pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod say;
@@ -61,6 +62,8 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = replying(handlers, node, call::KIND, call::answer);
     handlers = replying(handlers, node, get::KIND, get::answer);
     handlers = replying(handlers, node, offer::KIND, offer::answer);
+    handlers = replying(handlers, node, on::KIND, on::answer);
+    handlers = replying(handlers, node, on::JOB, on::job);
     replying(handlers, node, chat::KIND, chat::answer)
 }
 

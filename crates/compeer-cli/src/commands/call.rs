@@ -87,11 +87,9 @@ async fn next(answers: &mut Answers) -> Outcome<Option<(String, Bytes)>> {
     }
 }
 
-/// One reply. A body that is no text is shown as such to people, and in base64 to programs.
+/// A body. One that is no text is shown as such to people, and in base64 to programs.
 #[derive(Serialize)]
-struct Reply {
-    event: &'static str,
-    kind: String,
+pub(super) struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,22 +98,40 @@ struct Reply {
     shown: String,
 }
 
-impl Reply {
-    fn new(kind: String, body: &[u8]) -> Reply {
+impl Body {
+    pub(super) fn new(body: &[u8]) -> Body {
         let text = std::str::from_utf8(body).ok();
         let shown = text::escape_bytes_lines(body);
-        Reply {
-            event: "reply",
-            kind,
+        Body {
             body: text.map(str::to_string),
             body_base64: text.is_none().then(|| data_encoding::BASE64.encode(body)),
             shown: shown.strip_suffix('\n').unwrap_or(&shown).to_string(),
         }
     }
+
+    /// For people: harmless, and without the last line break.
+    pub(super) fn shown(&self) -> String {
+        self.shown.clone()
+    }
+}
+
+/// One reply.
+#[derive(Serialize)]
+struct Reply {
+    event: &'static str,
+    kind: String,
+    #[serde(flatten)]
+    body: Body,
+}
+
+impl Reply {
+    fn new(kind: String, body: &[u8]) -> Reply {
+        Reply { event: "reply", kind, body: Body::new(body) }
+    }
 }
 
 impl Report for Reply {
     fn human(&self) -> String {
-        self.shown.clone()
+        self.body.shown()
     }
 }
