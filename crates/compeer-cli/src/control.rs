@@ -21,6 +21,7 @@ pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod say;
 pub(crate) mod shares;
+pub(crate) mod spread;
 pub(crate) mod status;
 pub(crate) mod ticket;
 pub(crate) mod transfers;
@@ -64,6 +65,7 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = replying(handlers, node, offer::KIND, offer::answer);
     handlers = replying(handlers, node, on::KIND, on::answer);
     handlers = replying(handlers, node, on::JOB, on::job);
+    handlers = replying(handlers, node, spread::KIND, spread::answer);
     replying(handlers, node, chat::KIND, chat::answer)
 }
 

@@ -104,7 +104,8 @@ fn a_text_is_a_reply_and_a_print_is_none() {
 #[test]
 fn a_command_that_fails_says_why() {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));
-    let mut on = alone(&alice, &["FAIL", "--exec", "printf 'no \\033[2J such thing' >&2; exit 7", "--anyone"]);
+    let mut on =
+        alone(&alice, &["FAIL", "--exec", "printf 'no \\033[2J such thing' >&2; exit 7", "--anyone"]);
     let ended = bob.run(&["call", &on.address, "FAIL"]).code(1);
     assert!(ended.err.contains("exit status: 7: no \\u{1b}[2J such thing"), "{}", ended.err);
     assert!(on.complains("exit status").contains("\\u{1b}[2J"));

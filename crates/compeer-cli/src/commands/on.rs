@@ -81,8 +81,7 @@ enum Deed {
 impl On {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let jobs = if self.print { 1 } else { self.jobs.unwrap_or_else(work::cores) };
-        let question =
-            on::On { kind: self.kind.clone(), jobs, anyone: self.anyone, replace: self.replace };
+        let question = on::On { kind: self.kind.clone(), jobs, anyone: self.anyone, replace: self.replace };
         let settings = self.settings()?;
         let deed = match (self.exec, self.reply) {
             (Some(command), _) => Deed::Exec(Exec::new(command, &self.kind, self.timeout)?),
@@ -273,13 +272,7 @@ struct Failed {
 
 impl Failed {
     fn new(from: &From, kind: &str, message: String) -> Failed {
-        Failed {
-            event: "failed",
-            peer: from.peer,
-            name: from.name.clone(),
-            kind: kind.to_string(),
-            message,
-        }
+        Failed { event: "failed", peer: from.peer, name: from.name.clone(), kind: kind.to_string(), message }
     }
 }
 
