@@ -121,6 +121,7 @@ run() { # MACHINE COMMAND EXPECTED...
         local what=$name
         [[ $command != "compeer on "* ]] || what=$name.on
         seen[$what]=0
+        : >"$work/$what.up"
         (at "$name" "$command" </dev/null >"$work/$what.up" 2>&1) &
         ups[$what]=$!
         for line in "$@"; do [ "$line" = "..." ] || wait_for "$what" "$line"; done
