@@ -166,6 +166,24 @@ fn what_comes_comes_in_order_or_as_it_comes() {
 }
 
 #[test]
+fn large_answers_that_come_at_once_all_arrive() {
+    const LINES: usize = 32;
+    let signs = Signs::new();
+    // More together than a connection may hold, all in the same moment.
+    let command = format!("{}; head -c 1000000 /dev/zero | tr '\\0' x", signs.command("bob", 0));
+    let worker = Worker::new("bob", &command, &["--anyone", "--jobs", &LINES.to_string()]);
+    let alice = Home::new("alice");
+    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &worker.on.address]);
+    call.stdin.take().unwrap().write_all(numbers(LINES).as_bytes()).unwrap();
+    until("all wait", || signs.began("bob").len() == LINES);
+    signs.go();
+    let (code, out) = call.end();
+    // The command's `echo` comes first.
+    let lengths: Vec<_> = out.iter().map(String::len).filter(|length| *length > 2).collect();
+    assert_eq!((code, lengths), (Some(0), vec![1_000_000; LINES]));
+}
+
+#[test]
 fn a_line_that_fails_is_told_and_the_others_go_on() {
     let command = "read n; [ $n != 1 ] || { echo 'no \u{1b} such' >&2; exit 3; }; echo $n";
     let worker = Worker::new("bob", command, &["--anyone"]);

@@ -22,7 +22,12 @@ use exec::Exec;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// Answers on their way to the node at a time. Each has 1 MiB at most, and beyond `CONNECTION_BUDGET`, 8 MiB, the node would
+/// throw some away.
+const SENDING: usize = 4;
 
 /// Answer a kind of message for as long as this runs: by a command, a text, or not at all.
 ///
@@ -88,7 +93,12 @@ impl On {
             (None, Some(text)) => Deed::Reply(text.into()),
             (None, None) => Deed::Print,
         };
-        let deed = Arc::new(Doer { deed, kind: self.kind, console: context.console.clone() });
+        let deed = Arc::new(Doer {
+            deed,
+            kind: self.kind,
+            console: context.console.clone(),
+            sending: Semaphore::new(SENDING),
+        });
         Gateway::through(context, settings, async |gateway: &Gateway| {
             let mut answers = gateway.open_call(on::KIND, &question).await?;
             let opened: Opened = match answers.next().await? {
@@ -125,6 +135,7 @@ struct Doer {
     deed: Deed,
     kind: String,
     console: Arc<Console>,
+    sending: Semaphore,
 }
 
 impl Doer {
@@ -150,6 +161,8 @@ impl Doer {
                     (on::FAILED, failed.message.into())
                 }
             };
+            // The semaphore is never closed.
+            let _sending = self.sending.acquire().await;
             // If it ends here, nobody wants it any more either.
             if job.sender().send(kind, body).await.is_ok() {
                 let _ = job.next().await;
