@@ -107,9 +107,6 @@ fn four_peers_share_the_lines_and_one_may_die() {
     assert_eq!((code, out), (Some(0), (0..LINES).map(|line| line.to_string()).collect()));
     let others: Vec<_> = names[..3].iter().flat_map(|name| signs.began(name)).collect();
     assert!(half_way.iter().all(|line| others.contains(line)), "{half_way:?} went to others");
-    for name in names {
-        assert!(signs.began(name).len() >= 2, "{name} had its part");
-    }
     let mut all = [others, signs.began("dan")].concat();
     all.retain(|line| !half_way.contains(line));
     all.sort_unstable();
@@ -223,8 +220,8 @@ fn strangers_see_no_lines_unless_told() {
     up.sees("mallory connected");
     let mut on = mallory.start(&["on", "WORK", "--reply", "I saw it", "--anyone"]);
     on.sees("compeer call ");
-    let spread = ["call", "--spread", "WORK", "-", "--timeout", "1500ms"];
-    alice.pipe(&spread, "secret\n").code(3);
+    let spread = ["call", "--spread", "WORK", "-"];
+    alice.pipe(&[&spread[..], &["--timeout", "1500ms"]].concat(), "secret\n").code(3);
     let ended = alice.pipe(&[&spread[..], &["--anyone"]].concat(), "secret\n").code(0);
     assert_eq!(ended.out, "I saw it\n");
 }
@@ -252,7 +249,8 @@ fn a_line_is_never_asked_twice_of_one_peer() {
     let (alice, command) = (Home::new("alice"), signs.command("bob", 1));
     let worker = Worker::new("bob", &command, &["--anyone", "--jobs", "1"]);
     let port = worker.on.address.clone();
-    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &port, "--timeout", "3s"]);
+    // Longer than a peer takes to come back.
+    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &port, "--timeout", "8s"]);
     call.stdin.take().unwrap().write_all(b"0\n1\n2\n").unwrap();
     until("it is half-way", || signs.began("bob") == [0, 1]);
     let Worker { home, on } = worker;
