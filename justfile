@@ -51,6 +51,11 @@ dist:
     install -m 755 "${CARGO_TARGET_DIR:-target}/release/compeer" dist/compeer
     cd dist && sha256sum compeer > compeer.sha256 && ls -l
 
+# How much faster four peers are than one.
+spread:
+    cargo build --release
+    tests/spread.sh target/release/compeer
+
 # Every command of the README.
 readme:
     tests/readme.sh

@@ -9,7 +9,7 @@
 # with a home of its own. What follows is the expected output, standard error
 # included: `...` stands for anything within a line, and alone for any lines. Ids
 # and process numbers differ with each run and are not compared.
-# `compeer send photo.jpg` runs on as `up` does, and 7-lamp-tiger stands for the code it prints.
+# `compeer send photo.jpg` and `compeer on` run on as `up` does, and 7-lamp-tiger stands for the code it prints.
 # `one| text` is a line that the `compeer up` of machine one prints meanwhile.
 # Programs go to a temporary directory. A command listed in README_DONE (one per
 # line) was run before and is left out. Without root or namespaces the two
@@ -20,7 +20,7 @@ page=${1:-README.md}
 work=$(mktemp -d)
 ns=compeer-readme-$$
 export CARGO_INSTALL_ROOT=$work PATH=$work/bin:$PATH
-declare -A machine=([one]=alice [two]=bob) seen=([one]=0 [two]=0) ups=()
+declare -A machine=([one]=alice [two]=bob) seen=() ups=()
 ran=0 left_out=0
 
 cleanup() {
@@ -116,11 +116,16 @@ run() { # MACHINE COMMAND EXPECTED...
     if [ -z "$name" ]; then
         bash -c "$command" </dev/null >"$work/out" 2>&1 || die "'$command' failed:" "$(cat "$work/out")"
         compare "$work/out" "$command" "$@"
-    elif [[ $command == "compeer up"* || $command == "compeer send photo.jpg" ]]; then
-        seen[$name]=0
-        (at "$name" "$command" </dev/null >"$work/$name.up" 2>&1) &
-        ups[$name]=$!
-        for line in "$@"; do [ "$line" = "..." ] || wait_for "$name" "$line"; done
+    elif [[ $command == "compeer up"* || $command == "compeer send photo.jpg" || $command == "compeer on "* ]]; then
+        # A machine may have an `up` and an `on`; a `send` comes before its `up`.
+        local what=$name
+        [[ $command != "compeer on "* ]] || what=$name.on
+        seen[$what]=0
+        : >"$work/$what.up"
+        (at "$name" "$command" </dev/null >"$work/$what.up" 2>&1) &
+        ups[$what]=$!
+        for line in "$@"; do [ "$line" = "..." ] || wait_for "$what" "$line"; done
+        [ "$what" = "$name" ] || return 0
         code=$(grep -oEm1 '[0-9]+-[a-z]+-[a-z]+$' "$work/$name.up" || true)
     else
         (at "$name" "$command" </dev/null >"$work/out" 2>&1) || die "'$command' failed:" "$(cat "$work/out")"

@@ -85,6 +85,7 @@ pub(crate) enum Command {
     Say(commands::say::Say),
     Chat(commands::chat::Chat),
     Call(commands::call::Call),
+    On(commands::on::On),
     Ticket(commands::ticket::Ticket),
     Peers(commands::peers::Peers),
     Pair(commands::pair::Pair),

@@ -15,6 +15,7 @@ pub(crate) mod find;
 pub(crate) mod get;
 pub(crate) mod identity;
 pub(crate) mod man;
+pub(crate) mod on;
 pub(crate) mod overview;
 pub(crate) mod pair;
 pub(crate) mod peers;
@@ -45,6 +46,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
         Some(Command::Say(command)) => command.run(context).await,
         Some(Command::Chat(command)) => command.run(context).await,
         Some(Command::Call(command)) => command.run(context).await,
+        Some(Command::On(command)) => command.run(context).await,
         Some(Command::Ticket(command)) => command.run(context).await,
         Some(Command::Peers(command)) => command.run(context).await,
         Some(Command::Pair(command)) => command.run(context).await,

@@ -16,10 +16,12 @@ pub(crate) mod down;
 pub(crate) mod find;
 pub(crate) mod get;
 pub(crate) mod offer;
+pub(crate) mod on;
 pub(crate) mod pair;
 pub(crate) mod peers;
 pub(crate) mod say;
 pub(crate) mod shares;
+pub(crate) mod spread;
 pub(crate) mod status;
 pub(crate) mod ticket;
 pub(crate) mod transfers;
@@ -61,6 +63,9 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = replying(handlers, node, call::KIND, call::answer);
     handlers = replying(handlers, node, get::KIND, get::answer);
     handlers = replying(handlers, node, offer::KIND, offer::answer);
+    handlers = replying(handlers, node, on::KIND, on::answer);
+    handlers = replying(handlers, node, on::JOB, on::job);
+    handlers = replying(handlers, node, spread::KIND, spread::answer);
     replying(handlers, node, chat::KIND, chat::answer)
 }
 

@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::home::lock::{Holder, Lock};
 use crate::node::{Node, Role, Settings, blame};
 use compeer::local::Client;
-use compeer::{Message, Replies};
+use compeer::{Message, Replies, Sender};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -98,6 +98,11 @@ impl Gateway {
         Gateway { client, own: None }
     }
 
+    /// The same way, for a task of its own.
+    pub(crate) fn beside(&self) -> Gateway {
+        Gateway::to(self.client.clone())
+    }
+
     /// Finds the node of the home, or starts one, and says on standard error which.
     ///
     /// # Errors
@@ -118,6 +123,8 @@ impl Gateway {
                 let alone =
                     Settings { discovery: context.discovery(), usual: context.settings.listen()?, ..alone };
                 let node = Node::start(&home, alone).await?;
+                // No screen shows what happens; who says something is told so.
+                drop(node.state.first_reader());
                 let own = Hold::start(&home, lock, node)?;
                 let client = own.client().await?;
                 Ok(Gateway { client, own: Some(own) })
@@ -199,6 +206,11 @@ impl Answers {
             Some(Ok(message)) => Ok(Some(message)),
             Some(Err(error)) => Err(blame::control(&error)),
         }
+    }
+
+    /// The other direction, to send further messages while the answers are read.
+    pub(crate) fn sender(&self) -> Sender {
+        self.replies.sender()
     }
 
     /// Sends a further message.

@@ -101,6 +101,46 @@ pub(crate) fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
+/// The lines of standard input as bytes, each without its line break. The last one may be an error: it cannot be read, or a
+/// line is longer than a message. Read by a thread of its own, as [`lines`].
+pub(crate) fn byte_lines() -> mpsc::Receiver<Outcome<Vec<u8>>> {
+    let (lines, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        for number in 1_u64.. {
+            let line = match byte_line(&mut input, number) {
+                Ok(None) => return,
+                Ok(Some(line)) => Ok(line),
+                Err(error) => Err(error),
+            };
+            let last = line.is_err();
+            if lines.blocking_send(line).is_err() || last {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn byte_line(input: &mut impl BufRead, number: u64) -> Outcome<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    // One byte more than fits, and the line break.
+    let read = input.take(MAX_INPUT + 2).read_until(b'\n', &mut line);
+    read.map_err(|error| CommandError::failed(format!("cannot read standard input: {error}")))?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.ends_with(b"\n") {
+        line.pop();
+    }
+    if line.len() as u64 > MAX_INPUT {
+        return Err(CommandError::usage(format!(
+            "line {number} is longer than {MAX_INPUT} bytes, the most one message holds"
+        )));
+    }
+    Ok(Some(line))
+}
+
 /// All that a source has.
 ///
 /// # Errors
@@ -209,6 +249,21 @@ mod tests {
         assert!(word("@/does/not/exist").is_err());
         std::fs::write(&path, " \n").unwrap();
         assert!(word(&format!("@{}", path.display())).is_err());
+    }
+
+    #[test]
+    fn lines_are_bytes_without_their_break() {
+        let mut input = std::io::Cursor::new(b"one\r\n\n\xff last".to_vec());
+        let mut next = || byte_line(&mut input, 1).unwrap();
+        assert_eq!(next().unwrap(), b"one\r");
+        assert_eq!(next().unwrap(), b"");
+        assert_eq!(next().unwrap(), b"\xff last");
+        assert_eq!(next(), None);
+        let mut most = vec![b'x'; MAX_INPUT as usize];
+        most.push(b'\n');
+        assert_eq!(byte_line(&mut most.as_slice(), 1).unwrap().unwrap().len() as u64, MAX_INPUT);
+        most.insert(0, b'x');
+        assert!(byte_line(&mut most.as_slice(), 7).unwrap_err().message.contains("line 7"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! What is where: `node/state.rs` is what the node remembers and its handlers share, `node/feed.rs` carries events
 //! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
-//! `node/asked.rs` what paired peers would like us to fetch,
+//! `node/asked.rs` what paired peers would like us to fetch, `node/work.rs` what commands answer for it,
 //! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
 //! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes,
 //! `node/classic.rs` speaks with old programs, `node/speed.rs` measures the way to others.
@@ -24,6 +24,7 @@ mod reach;
 pub(crate) mod speed;
 pub(crate) mod state;
 mod watch;
+pub(crate) mod work;
 
 use crate::exit::{CommandError, Outcome};
 use crate::home::{Home, key};
@@ -176,6 +177,17 @@ impl Node {
             Err(error) => format!("nothing is shared: {error}"),
         };
         self.state.feed.tell(event::NodeEvent::Trouble { message });
+    }
+
+    /// Waits until this node is about to stop.
+    pub(crate) async fn ends(&self) {
+        let mut stop = self.state.stop.subscribe();
+        tokio::select! {
+            biased;
+            () = self.state.feed.closed() => {}
+            // The sender lives in the node.
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
     }
 
     /// Says goodbye to everybody and stops.

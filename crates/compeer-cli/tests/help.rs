@@ -18,6 +18,7 @@ const COMMANDS: &[&str] = &[
     "say",
     "chat",
     "call",
+    "on",
     "ticket",
     "peers",
     "pair",

@@ -54,6 +54,7 @@ fn talk(checked: &mut Checked) {
     checked.run(&bob, &["say", &up.address, "hello"]);
     checked.run(&bob, &["say", &nobody(), "hello"]);
     checked.run(&bob, &["call", &up.address, "ECHO", "hello"]);
+    shell(checked, &alice, &bob, &up.address);
     checked.run(&bob, &["ticket", "--advertise", "host.example"]);
     checked.run(&alice, &["peers"]);
     checked.run(&bob, &["pair", &up.address]);
@@ -86,6 +87,18 @@ fn talk(checked: &mut Checked) {
     checked.run(&bob, &["down"]);
     checked.end("up", up);
     checked.end("up", bob_up);
+}
+
+fn shell(checked: &mut Checked, alice: &Home, bob: &Home, address: &str) {
+    let mut print = alice.start(&["--json", "on", "LOG", "--print", "--anyone"]);
+    checked.page.check("on", &print.sees("handling"));
+    checked.run(bob, &["call", address, "LOG", "hello"]);
+    checked.page.check("on", &print.sees("\"request\""));
+    let mut even = alice.start(&["--json", "on", "EVEN", "--exec", "read n; exit $((n % 2))", "--anyone"]);
+    checked.page.check("on", &even.sees("handling"));
+    let results = checked.pipe(bob, &["call", "--spread", "EVEN", "-", "--to", address], "1\n2\n");
+    assert_eq!(results.len(), 3);
+    checked.page.check("on", &even.sees("\"failed\""));
 }
 
 fn files(checked: &mut Checked) {

@@ -1,4 +1,5 @@
-//! What other peers may ask of a node: `compeer/say`, `compeer/pair`, and for trying things out `ECHO` and `NAME`.
+//! What other peers may ask of a node: `compeer/say`, `compeer/pair`, what it answers (`node/work.rs`), and for trying
+//! things out `ECHO` and `NAME`.
 //!
 //! Every one is open to strangers, therefore none gives them anything: a text is shown with its author and bounded, a
 //! pairing request is a line on the screen, of which one per peer and [`MAX_PENDING`](super::state::MAX_PENDING)
@@ -7,6 +8,7 @@
 use super::event::NodeEvent;
 use super::speed;
 use super::state::State;
+use super::work;
 use compeer::{Builder, Failure, Kind, PeerId, Request, classic};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,8 +17,8 @@ use std::sync::Arc;
 pub(crate) const SAY: Kind = Kind::from_static("compeer/say");
 /// "I have paired with you"; the reply says whether that is mutual.
 pub(crate) const PAIR: Kind = Kind::from_static("compeer/pair");
-const ECHO: Kind = Kind::from_static("ECHO");
-const NAME: Kind = Kind::from_static("NAME");
+pub(super) const ECHO: Kind = Kind::from_static("ECHO");
+pub(super) const NAME: Kind = Kind::from_static("NAME");
 
 /// Bytes of one text. More would push everything else off the screen; a file is not said but sent.
 pub(crate) const MAX_SAY: usize = 64 * 1024;
@@ -30,10 +32,11 @@ pub(crate) struct PairReply {
 
 /// Registers what every node answers, and what only `up` does.
 pub(crate) fn register(builder: Builder, state: &Arc<State>) -> Builder {
-    let (say, pair) = (state.clone(), state.clone());
+    let (say, pair, work) = (state.clone(), state.clone(), state.clone());
     let builder = builder
         .handle(SAY, move |request| on_say(say.clone(), request))
-        .handle(PAIR, move |request| on_pair(pair.clone(), request));
+        .handle(PAIR, move |request| on_pair(pair.clone(), request))
+        .handle(work::ANSWERS, move |request| work::on_answers(work.clone(), request));
     if state.role != super::Role::Up {
         return builder;
     }
@@ -64,7 +67,7 @@ async fn on_say(state: Arc<State>, request: Request) -> Result<(), Failure> {
 }
 
 /// Who asks, and how he is called on the screen. That he is connected is told before what he says.
-fn meet(state: &State, request: &Request) -> (PeerId, String) {
+pub(super) fn meet(state: &State, request: &Request) -> (PeerId, String) {
     let (peer, nickname) = (request.sender(), request.sender_name());
     if peer != state.id {
         let connection = request.connection();

@@ -8,7 +8,7 @@ use super::event::NodeEvent;
 use compeer::PeerId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Events that wait for one reader. A guess: a few screens full.
 const QUEUE: usize = 256;
@@ -20,6 +20,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Feed {
     readers: Mutex<Vec<Reader>>,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -68,9 +69,17 @@ impl Feed {
         matches!(tokio::time::timeout(SHOWN_WITHIN, first.recv()).await, Ok(Some(())))
     }
 
-    /// Ends the feed for every reader.
+    /// Ends the feed for every reader: the node is about to stop.
     pub(crate) fn close(&self) {
         self.readers().clear();
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until the feed has ended.
+    pub(crate) async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // The sender lives in here.
+        let _ = closed.wait_for(|closed| *closed).await;
     }
 
     fn pass_on(&self, event: &Arc<NodeEvent>, shown: Option<&mpsc::Sender<()>>) {

@@ -15,7 +15,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 impl Node {
     /// Keeps connections with all paired peers.
-    pub(super) fn keep_paired(&self) -> Outcome {
+    pub(crate) fn keep_paired(&self) -> Outcome {
         for known in self.state.store.peers()? {
             if known.petname.is_some() && !known.blocked {
                 let addrs = known.addrs.iter().filter_map(|addr| addr.parse().ok()).collect();

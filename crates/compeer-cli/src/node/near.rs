@@ -103,8 +103,8 @@ impl Near {
 
 impl Node {
     /// For `up`: tells those near of this node from now on, and calls paired peers that come near, who may have another
-    /// address than the last time.
-    pub(super) fn be_near(&self) {
+    /// address than the last time. A command's own node does the latter only.
+    pub(crate) fn be_near(&self) {
         self.announce();
         if let Ok(discovery) = self.near.discovery() {
             tokio::spawn(self.clone().follow(discovery.changes()));

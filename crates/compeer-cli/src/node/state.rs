@@ -7,6 +7,7 @@ use super::Role;
 use super::asked::Asked;
 use super::event::NodeEvent;
 use super::feed::{Delivery, Feed};
+use super::work::Work;
 use crate::exit::Outcome;
 use crate::home::Home;
 use crate::names::Names;
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pending: Mutex<Vec<(PeerId, Option<String>)>>,
     /// What paired peers would like us to fetch.
     pub(crate) asked: Asked,
+    /// What commands answer for this node.
+    pub(crate) work: Work,
     /// Addresses that are being dialled. As many as there are commands at work.
     first_contacts: Mutex<BTreeMap<Addr, Weak<tokio::sync::Mutex<()>>>>,
     /// The port wanted that another program had; 0: none.
@@ -86,6 +89,7 @@ impl State {
             retrying: Mutex::default(),
             pending: Mutex::default(),
             asked: Asked::default(),
+            work: Work::default(),
             first_contacts: Mutex::default(),
             taken_port: AtomicU16::new(0),
         })
@@ -227,6 +231,6 @@ pub(crate) fn wall_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

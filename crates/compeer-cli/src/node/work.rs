@@ -1,0 +1,289 @@
+//! Work for others: kinds that a command answers, as `compeer on` does, for as long as it runs.
+//!
+//! The command lends this node a handler: a [`Desk`] for one kind, at which so many jobs are done at a time. Requests of
+//! peers come to the desk, wait there for one of the command's idle workers (`control/on.rs`), and get what it answers.
+//! A desk has [`MAX_WAITING`] places to wait; whoever finds them taken is told *busy*, and nothing ran. The bodies that
+//! wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside what the workers have.
+//!
+//! [`ANSWERS`] is how others learn of it: asked for a kind, this node says how many jobs of it the asker may have done
+//! here at once, and how many now (`docs/protocol.md`). It tells nobody of a kind that he may not ask for.
+
+use super::answers::{self, ECHO, NAME};
+use super::state::{State, lock};
+use super::{Node, Role};
+use crate::exit::{CommandError, Outcome};
+use bytes::Bytes;
+use compeer::{Failure, Kind, PeerId, Request};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
+
+/// "How many jobs of this kind may I have done here?"; the body is the kind, the reply an [`Answering`].
+pub(crate) const ANSWERS: Kind = Kind::from_static("compeer/answers");
+
+/// Requests that wait at one desk. A guess: some seconds of work; more would make callers wait for what they could
+/// have had elsewhere.
+pub(crate) const MAX_WAITING: usize = 64;
+
+/// Jobs done at one desk at a time. Unit: jobs. Each is a request of the command at work, of which there may be 1,024.
+pub(crate) const MAX_JOBS: usize = 512;
+
+/// The reply to [`ANSWERS`]. Nothing of a kind that nobody answers, or not for the asker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answering {
+    /// Jobs at once.
+    pub(crate) jobs: u64,
+    /// How many of them nobody uses now.
+    pub(crate) free: u64,
+}
+
+/// The desks of a node, by kind.
+#[derive(Default)]
+pub(crate) struct Work {
+    desks: Mutex<BTreeMap<Kind, Arc<Desk>>>,
+    next: AtomicU64,
+}
+
+/// Where requests of one kind meet the workers of one command.
+pub(crate) struct Desk {
+    id: u64,
+    kind: Kind,
+    jobs: usize,
+    anyone: bool,
+    /// As many permits as there are slots, those of workers that are gone included.
+    idle: Semaphore,
+    places: Semaphore,
+    /// Idle workers; `None` when the desk is closed.
+    slots: Mutex<Option<VecDeque<oneshot::Sender<Job>>>>,
+    closed: watch::Sender<bool>,
+}
+
+/// A request at a worker.
+pub(crate) struct Job {
+    pub(crate) from: PeerId,
+    /// Ready for the screen.
+    pub(crate) name: String,
+    /// What the user calls the sender, if it is paired.
+    pub(crate) petname: Option<String>,
+    pub(crate) body: Bytes,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What came of a job: the reply if there is one, or why it failed.
+pub(crate) type Answer = Result<Option<Bytes>, String>;
+
+impl Job {
+    /// Answers it. Nobody may want that any more.
+    pub(crate) fn done(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+
+    /// Waits until nobody wants the answer.
+    pub(crate) async fn unwanted(&mut self) {
+        self.answer.closed().await;
+    }
+}
+
+impl Work {
+    /// An open desk.
+    pub(crate) fn desk(&self, id: u64) -> Option<Arc<Desk>> {
+        lock(&self.desks).values().find(|desk| desk.id == id).cloned()
+    }
+
+    /// What this peer may ask for of a kind.
+    fn answering(&self, kind: &Kind, known: bool) -> Answering {
+        let desks = lock(&self.desks);
+        let desk = desks.get(kind).filter(|desk| desk.anyone || known);
+        desk.map(|desk| desk.answering()).unwrap_or_default()
+    }
+}
+
+impl Desk {
+    fn new(id: u64, kind: Kind, jobs: usize, anyone: bool) -> Desk {
+        Desk {
+            id,
+            kind,
+            jobs,
+            anyone,
+            idle: Semaphore::new(0),
+            places: Semaphore::new(MAX_WAITING),
+            slots: Mutex::new(Some(VecDeque::new())),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// What a worker calls it.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn answering(&self) -> Answering {
+        let free = self.idle.available_permits().min(self.jobs);
+        Answering { jobs: self.jobs as u64, free: free as u64 }
+    }
+
+    /// The next job for an idle worker; `None` when the desk is closed.
+    pub(crate) async fn next(&self) -> Option<Job> {
+        loop {
+            let (slot, job) = oneshot::channel();
+            lock(&self.slots).as_mut()?.push_back(slot);
+            self.idle.add_permits(1);
+            // The desk drops the slots when it is closed.
+            let job: Job = job.await.ok()?;
+            if !job.answer.is_closed() {
+                return Some(job);
+            }
+        }
+    }
+
+    /// Has a request done, or says that it was not.
+    async fn serve(self: Arc<Self>, state: Arc<State>, request: Request) -> Result<Option<Bytes>, Failure> {
+        let (from, name) = answers::meet(&state, &request);
+        let petname = state.petname(from);
+        let (answer, answered) = oneshot::channel();
+        let mut job = Job { from, name, petname, body: request.body().clone(), answer };
+        // What has not run is *busy* also when the desk is closed: another one may be open by the next try.
+        loop {
+            let idle = match self.idle.try_acquire() {
+                Ok(idle) => idle,
+                Err(TryAcquireError::Closed) => return Err(Failure::busy()),
+                Err(TryAcquireError::NoPermits) => {
+                    let _place = self.places.try_acquire().map_err(|_| Failure::busy())?;
+                    self.idle.acquire().await.map_err(|_| Failure::busy())?
+                }
+            };
+            idle.forget();
+            let slot = lock(&self.slots).as_mut().and_then(VecDeque::pop_front).ok_or_else(Failure::busy)?;
+            match slot.send(job) {
+                Ok(()) => break,
+                // That worker has gone.
+                Err(back) => job = back,
+            }
+        }
+        match answered.await {
+            Ok(answer) => answer.map_err(Failure::new),
+            Err(_) => Err(Failure::new("the command that answers this kind ended before it was done")),
+        }
+    }
+
+    fn close(&self) {
+        *lock(&self.slots) = None;
+        self.idle.close();
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until another command has this kind.
+    pub(crate) async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // The sender lives in here.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+}
+
+/// A desk that is closed when this is dropped.
+pub(crate) struct Open {
+    node: Node,
+    pub(crate) desk: Arc<Desk>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut desks = lock(&self.node.state.work.desks);
+        if desks.get(&self.desk.kind).is_some_and(|desk| desk.id == self.desk.id) {
+            desks.remove(&self.desk.kind);
+            self.node.peer.remove_handler(self.desk.kind);
+        }
+        self.desk.close();
+    }
+}
+
+impl Node {
+    /// Opens a desk for a kind, to paired peers or to anyone who proved a key.
+    ///
+    /// # Errors
+    ///
+    /// The kind is the program's own, or another command has it and is not to be replaced.
+    pub(crate) fn open_desk(&self, kind: Kind, jobs: usize, anyone: bool, replace: bool) -> Outcome<Open> {
+        if kind == ECHO || kind == NAME || kind.as_bytes().starts_with(b"compeer/") {
+            return Err(CommandError::usage(format!("{kind} is a kind of the program's own"))
+                .hint("choose another; ECHO, NAME and what begins with compeer/ are taken"));
+        }
+        let work = &self.state.work;
+        let mut desks = lock(&work.desks);
+        if desks.contains_key(&kind) && !replace {
+            return Err(CommandError::failed(format!("another `compeer on` answers {kind} already"))
+                .hint("to take its place, add --replace"));
+        }
+        let id = work.next.fetch_add(1, Ordering::Relaxed);
+        let desk = Arc::new(Desk::new(id, kind, jobs, anyone));
+        let (serving, state) = (desk.clone(), self.state.clone());
+        let handler = move |request| serving.clone().serve(state.clone(), request);
+        let registered = match anyone {
+            true => self.peer.handle(kind, handler),
+            false => self.peer.handle_known(kind, handler),
+        };
+        registered.map_err(|error| CommandError::failed(error.to_string()))?;
+        if let Some(before) = desks.insert(kind, desk.clone()) {
+            before.close();
+        }
+        Ok(Open { node: self.clone(), desk })
+    }
+
+    /// What this node answers of a kind when it asks itself.
+    pub(crate) fn own_answering(&self, kind: &Kind) -> Answering {
+        answering(&self.state, kind, true)
+    }
+}
+
+/// Jobs done at a time where nobody says how many: one per core.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_JOBS)
+}
+
+fn answering(state: &State, kind: &Kind, known: bool) -> Answering {
+    if (*kind == ECHO || *kind == NAME) && state.role == Role::Up {
+        let jobs = cores() as u64;
+        return Answering { jobs, free: jobs };
+    }
+    state.work.answering(kind, known)
+}
+
+/// Answers [`ANSWERS`].
+pub(super) async fn on_answers(state: Arc<State>, request: Request) -> Result<Vec<u8>, Failure> {
+    let kind = Kind::new(request.body())?;
+    let sender = request.sender();
+    let known = sender == state.id || request.peer().is_known(sender);
+    Ok(serde_json::to_vec(&answering(&state, &kind, known))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk(jobs: usize) -> Arc<Desk> {
+        Arc::new(Desk::new(0, Kind::from_static("SUM"), jobs, false))
+    }
+
+    #[tokio::test]
+    async fn a_desk_says_what_is_free_and_wakes_idle_workers_when_it_closes() {
+        let desk = desk(2);
+        let workers: Vec<_> = (0..2)
+            .map(|_| {
+                let desk = desk.clone();
+                tokio::spawn(async move { desk.next().await.is_none() })
+            })
+            .collect();
+        while desk.answering().free < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(desk.answering(), Answering { jobs: 2, free: 2 });
+        desk.close();
+        for worker in workers {
+            assert!(worker.await.unwrap());
+        }
+        assert!(desk.next().await.is_none(), "closed for good");
+        desk.closed().await;
+    }
+}
