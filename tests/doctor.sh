@@ -41,13 +41,15 @@ ip -n "$ns-a" addr add 10.78.0.1/24 dev eth0
 ip -n "$ns-b" addr add 10.78.0.2/24 dev eth0
 
 at() { local n=$1; shift; ip netns exec "$ns-$n" env HOME="$work/$n" XDG_RUNTIME_DIR= USER="$n" "$@"; }
+# The same for the background, in place of the shell: whose id is then that of the program.
+exec_at() { local n=$1; shift; exec ip netns exec "$ns-$n" env HOME="$work/$n" XDG_RUNTIME_DIR= USER="$n" "$@"; }
 
 # Starts `up` on machine $1, behind the command in the rest of the arguments, and waits until it is there.
 up() {
     local n=$1 deadline=$((SECONDS + 10))
     shift
     : >"$work/$n.out"
-    at "$n" "$@" "$compeer" up >>"$work/$n.out" 2>&1 &
+    exec_at "$n" "$@" "$compeer" up >>"$work/$n.out" 2>&1 &
     pids+=($!)
     until grep -q 'compeer say' "$work/$n.out"; do
         [ $SECONDS -lt $deadline ] || die "$n does not come up"
