@@ -59,9 +59,9 @@ impl Signs {
         std::fs::write(self.path("go"), "").unwrap();
     }
 
-    /// The lines that a worker has begun.
+    /// The lines that a worker has begun. One that was killed just then was given none.
     fn began(&self, name: &str) -> Vec<usize> {
-        lines(&self.path(name)).iter().map(|line| line.parse().unwrap()).collect()
+        lines(&self.path(name)).iter().filter_map(|line| line.parse().ok()).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
 
 /// Bytes of output that are a reply: what one message holds.
 const MAX_OUTPUT: usize = limits::MAX_BODY as usize;
@@ -64,14 +64,16 @@ impl Exec {
             .spawn()
             .map_err(cannot)?;
         let group = Group::of(child.id(), &self.guard);
-        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+        let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err("the command has no pipes".to_string());
         };
+        let mut feed = Feed { stdin, group: &group, whole: false };
         let fed = async move {
             // A command need not read what it is given.
-            let _ = stdin.write_all(body).await;
+            let _ = feed.stdin.write_all(body).await;
+            feed.whole = true;
             Ok(())
         };
         let ended = async {
@@ -120,6 +122,22 @@ async fn tail(mut from: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
             _ => return Ok(tail),
         }
         tail.drain(..tail.len().saturating_sub(TAIL));
+    }
+}
+
+/// The command's standard input. Its end means that the body is whole: where it is not, the command is killed first, so that
+/// it never takes a part for the whole.
+struct Feed<'a> {
+    stdin: ChildStdin,
+    group: &'a Group<'a>,
+    whole: bool,
+}
+
+impl Drop for Feed<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.group.end();
+        }
     }
 }
 
