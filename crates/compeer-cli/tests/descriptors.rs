@@ -53,7 +53,8 @@ fn goes_on_without_descriptors_and_says_so() {
     up.sees("nobody new can connect for a moment");
     // Her own commands reach her and her database, and Bob his friend.
     alice.run(&["status"]).code(0);
-    bob.run(&["say", &address, "still here"]).code(0);
+    // By her key, over the connection there is: at her address he would be one more caller.
+    bob.run(&["say", &alice.id(), "still here"]).code(0);
     up.sees("bob: still here");
     alice.run(&["block", &carol.id()]).code(0);
     alice.run(&["block", &carol.id(), "--off"]).code(0);

@@ -43,7 +43,7 @@ pub(super) fn ready(
     let _alone = directory.alone()?;
     match directory.record() {
         Ok((before, _)) => match go_on(directory, &before, record, manifest_bytes, manifest, layout)? {
-            GoOn::Ready(ready) => return Ok(Some(ready)),
+            GoOn::Ready(ready) => return Ok(Some(*ready)),
             GoOn::Content => return Ok(None),
             // Somebody has removed what it had fetched.
             GoOn::Nothing => directory.remove()?,
@@ -68,7 +68,7 @@ pub(super) fn ready(
 
 /// What is there.
 enum GoOn {
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// The content, of which a draft was to be fetched.
     Content,
     /// Nothing that is of use.
@@ -113,7 +113,8 @@ fn go_on(
         // Nothing is known of what lies there: it is written over.
         _ => {
             let journal = Journal::create(&path, *id.as_bytes(), groups)?;
-            return Ok(GoOn::Ready(Ready { staging, pack: Arc::new(pack), journal, have: RangeSet::new() }));
+            let ready = Ready { staging, pack: Arc::new(pack), journal, have: RangeSet::new() };
+            return Ok(GoOn::Ready(Box::new(ready)));
         }
     };
     let mut have = found.sure;
@@ -143,7 +144,7 @@ fn go_on(
         journal.forget(lost.clone())?;
         have.remove(lost);
     }
-    Ok(GoOn::Ready(Ready { staging, pack: Arc::new(pack), journal, have }))
+    Ok(GoOn::Ready(Box::new(Ready { staging, pack: Arc::new(pack), journal, have })))
 }
 
 /// Files of which the journal knows, and which are shorter than it says, or not there: somebody has removed them, or

@@ -73,7 +73,7 @@ impl Exec {
         let fed = async move {
             // A command need not read what it is given.
             let _ = feed.stdin.write_all(body).await;
-            feed.whole = true;
+            feed.end();
             Ok(())
         };
         let ended = async {
@@ -131,6 +131,13 @@ struct Feed<'a> {
     stdin: ChildStdin,
     group: &'a Group<'a>,
     whole: bool,
+}
+
+impl Feed<'_> {
+    /// All of it was given.
+    fn end(mut self) {
+        self.whole = true;
+    }
 }
 
 impl Drop for Feed<'_> {
