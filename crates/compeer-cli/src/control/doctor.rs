@@ -7,7 +7,7 @@ use super::within;
 use crate::exit::Outcome;
 use crate::node::Node;
 use crate::node::speed::{self, Speed};
-use compeer::{Addr, ConnectError, RequestError};
+use compeer::{Addr, ConnectError, RequestError, text};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ async fn call(node: Node, addr: Addr) -> Answer {
             if why.contains("timed out") { Answer::Silence } else { Answer::Refused(why) }
         }
         Ok(Err(ConnectError::TimedOut)) | Err(_) => Answer::Silence,
-        Ok(Err(error)) => Answer::Refused(error.to_string()),
+        Ok(Err(error)) => Answer::Refused(text::escape(&error.to_string()).into_owned()),
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn peer(node: Node, ask: AskPeer) -> Outcome<Way> {
                 Ok(Some(speed)) => Ok(speed),
                 Ok(None) => Err("it measures with somebody else just now, or has enough of it".to_string()),
                 Err(RequestError::NoHandler) => Err("it does not measure: it is no `compeer up`".to_string()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(text::escape(&error.to_string()).into_owned()),
             }
         }
     };

@@ -31,13 +31,17 @@ pub(crate) fn connect(who: &str, pinned: bool, error: &ConnectError) -> CommandE
             CommandError::unreachable(format!("cannot reach {who}: {}", reasons(who, tried)))
                 .hint("is `compeer up` running there, and the address right?")
         }
-        error => CommandError::unreachable(format!("cannot reach {who}: {error}")),
+        // It may be what the other side said.
+        error => {
+            CommandError::unreachable(format!("cannot reach {who}: {}", text::escape(&error.to_string())))
+        }
     }
 }
 
 /// What was tried and how it went, without what the reader knows already.
 fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
-    let plain = |reason: &str| reason.split(" (os error").next().unwrap_or_default().to_string();
+    let plain =
+        |reason: &str| text::escape(reason.split(" (os error").next().unwrap_or_default()).into_owned();
     match tried {
         [(addr, reason)] if addr.to_string() == who || addr.host() == who => plain(reason),
         _ => {
@@ -114,5 +118,25 @@ pub(crate) fn fetch(error: &FetchError) -> CommandError {
             CommandError::usage(message)
         }
         _ => CommandError::failed(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_other_side_said_is_shown_escaped() {
+        let said = || "busy\x1b[2J".to_string();
+        let addr: Addr = "192.0.2.1:7".parse().unwrap();
+        for error in [ConnectError::Refused(said()), ConnectError::Unreachable(vec![(addr, said())])] {
+            let message = connect("bob", false, &error).message;
+            assert!(message.contains("busy") && !message.contains('\x1b'), "{message}");
+        }
+        for error in [FetchError::Lies, FetchError::NothingSelected(vec![]), FetchError::Pattern("x".into())]
+        {
+            assert_ne!(fetch(&error).exit, crate::exit::Exit::Failed, "{error}");
+        }
+        assert_eq!(fetch(&FetchError::Lies).exit, crate::exit::Exit::Verification);
     }
 }
