@@ -112,6 +112,8 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 struct Told {
     owner: String,
+    /// Where that is called.
+    at: Addr,
     when: Time,
 }
 

@@ -74,10 +74,10 @@ async fn join(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failur
     match added {
         Ok(()) => {
             request.reply(format!("Join: peer added: {}", member.id)).await?;
-            // Searches go to whoever answers to the name that was given here, and only if he may be called at all.
-            let at = format!("{}:{}", member.host, member.port);
-            if let Some(at) = plausible(&at, from) {
-                tokio::spawn(async move { inner.meet(&member.id, at.into()).await });
+            // Searches go to whoever answers to the name that was given here.
+            let called = inner.roster().callable().into_iter().find(|(other, _, _)| *other == member);
+            if let Some((_, at, _)) = called {
+                tokio::spawn(async move { inner.meet(&member, at).await });
             }
             Ok(())
         }
@@ -108,13 +108,15 @@ async fn ping(_: Arc<Inner>, _: classic::Request) -> Result<(), Failure> {
 async fn query(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
     let query = Query::read(&inner.counted(&request)?).ok_or_else(malformed)?;
     request.reply(format!("Query ACK: {}", query.key)).await?;
-    // One that there is no place for may come again.
-    if let Ok(place) = inner.searches.clone().try_acquire_owned()
+    let from = request.remote_addr().ip();
+    // One that there is no place for may come again. One whose answers go nowhere is not remembered: it might be in the
+    // name of somebody else, or of ourselves.
+    if let Some(back) = inner.may_call(&query.back, from)
+        && let Ok(place) = inner.searches.clone().try_acquire_owned()
         && lock(&inner.seen).is_new(&query, inner.now())
     {
-        let from = request.remote_addr().ip();
         tokio::spawn(async move {
-            inner.search_for(query, from).await;
+            inner.search_for(query, back, from).await;
             drop(place);
         });
     }
@@ -125,14 +127,16 @@ async fn response(inner: Arc<Inner>, request: classic::Request) -> Result<(), Fa
     let Some((file, owner)) = words::response(&inner.counted(&request)?) else { return Ok(()) };
     // Nothing is looked up or opened for it: it is a name that somebody said.
     lock(&inner.heard).add(file.clone(), ());
-    if inner.is_wanted(&file) && inner.may_call(&owner, request.remote_addr().ip()).is_some() {
+    if inner.is_wanted(&file)
+        && let Some(at) = inner.may_call(&owner, request.remote_addr().ip())
+    {
         let when = inner.now();
         let mut told = lock(&inner.told);
         // The first one keeps the name, while it is fresh.
         if told.get(&file).is_some_and(|told| when.since(told.when) >= limits::CLASSIC_TOLD_FOR) {
             told.remove(&file);
         }
-        told.add(file, Told { owner, when });
+        told.add(file, Told { owner, at, when });
     }
     Ok(())
 }
@@ -143,14 +147,13 @@ impl Inner {
     pub(super) fn may_call(&self, id: &str, from: IpAddr) -> Option<compeer::Addr> {
         let known = || {
             let searchable = self.roster().searchable();
-            searchable.into_iter().find(|member| member.id == id).and_then(|member| member.addr())
+            searchable.into_iter().find(|(member, _)| member.id == id).map(|(_, at)| at)
         };
         plausible(id, from).map(Into::into).or_else(known).filter(|_| id != self.own.id)
     }
 
     /// Works on a search of somebody else: the first file that fits is told to him, else others are asked as well.
-    async fn search_for(&self, query: Query, from: IpAddr) {
-        let Some(back) = self.may_call(&query.back, from) else { return };
+    async fn search_for(&self, query: Query, back: compeer::Addr, from: IpAddr) {
         if let Some(file) = self.public_file(|name| words::fits(name, [query.key.as_str()])) {
             self.tell(back, &file.name).await;
             return;
@@ -160,7 +163,7 @@ impl Inner {
                 self.spread(&Query { ttl: query.ttl - 1, ..query.clone() }).await;
             }
         };
-        let (_, file) = tokio::join!(forwarded, self.find_elsewhere(&query.key));
+        let (_, file) = tokio::join!(forwarded, self.find_elsewhere(&query.key, from));
         if let Some(file) = file {
             self.tell(back, &file).await;
         }

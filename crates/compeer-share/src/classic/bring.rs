@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use compeer::{Addr, Failure, Request, RequestError, ShareTicket};
+use compeer::{Failure, Request, RequestError, ShareTicket};
 
 use super::words::{self, Query};
-use super::{Inner, cache::Brought, lock};
+use super::{Inner, Told, cache::Brought, lock};
 use crate::hash::Progress;
 use crate::shares::{Offer, Shares};
 use crate::{Access, ContentId, limits, names};
@@ -77,15 +77,15 @@ impl Inner {
         }
         let told = self.told();
         let fits = told.into_iter().filter(|(name, _)| words::fits(name, words.iter().copied()));
-        fits.map(|(name, owner)| self.promise(&name, &owner)).take(limits::MAX_FOUND_HERE).collect()
+        fits.map(|(name, told)| self.promise(&name, &told.owner)).take(limits::MAX_FOUND_HERE).collect()
     }
 
     /// What old programs have told lately, asked by us.
-    fn told(&self) -> Vec<(String, String)> {
+    fn told(&self) -> Vec<(String, Told)> {
         let now = self.now();
         let told = lock(&self.told);
         let lately = told.iter().filter(|(_, told)| now.since(told.when) < limits::CLASSIC_TOLD_FOR);
-        lately.map(|(name, told)| (name.clone(), told.owner.clone())).collect()
+        lately.map(|(name, told)| (name.clone(), told.clone())).collect()
     }
 
     fn promise(&self, name: &str, owner: &str) -> Beyond {
@@ -121,9 +121,10 @@ impl Inner {
         if !lock(&self.bringers).may(request.sender(), self.now()) {
             return Err(Failure::busy());
         }
-        let mut promises = self.told().into_iter().map(|(name, owner)| self.promise(&name, &owner));
-        let promised = promises.find(|beyond| request.body()[..] == beyond.promise.as_bytes()[..]);
-        let Some(Beyond { promise, name, owner }) = promised else {
+        let mut promises =
+            self.told().into_iter().map(|(name, told)| (self.promise(&name, &told.owner), told.at));
+        let promised = promises.find(|(beyond, _)| request.body()[..] == beyond.promise.as_bytes()[..]);
+        let Some((Beyond { promise, name, .. }, owner)) = promised else {
             return Err(Failure::new("that is not promised any more: search again"));
         };
         let key = promise.to_string();
@@ -133,7 +134,6 @@ impl Inner {
             return Ok(ticket);
         }
         let _place = self.fetches.acquire().await?;
-        let owner: Addr = owner.parse()?;
         let asked = self.peer.classic_request(owner, "FGET", name.clone());
         let asked = asked.timeout(limits::CLASSIC_FETCH_TIME).max_bytes(limits::CLASSIC_FILE);
         let reply = asked.one().await?;

@@ -6,6 +6,7 @@
 //! looking for it anywhere.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use compeer::{Failure, ShareTicket, classic};
 use tokio::fs::File;
 use tokio::sync::mpsc;
 
-use super::words::{fits, name};
+use super::words::{fits, name, scope};
 use super::{Inner, lock};
 use crate::fetch::Look;
 use crate::holding::Holding;
@@ -47,7 +48,7 @@ pub(super) async fn get(inner: Arc<Inner>, request: classic::Request) -> Result<
     }
     let elsewhere = lock(&inner.elsewhere).get(wanted).cloned();
     if let Some(elsewhere) = elsewhere {
-        return match inner.fetch(&elsewhere).await {
+        return match inner.fetch(&elsewhere, request.remote_addr().ip()).await {
             Ok((file, len)) => Ok(request.reply_from("REPL", len, file).await?),
             Err(error) => {
                 tracing::debug!(%error, "a file of a peer cannot be had for an old program");
@@ -91,7 +92,7 @@ impl Inner {
     }
 
     /// The name of the first file of native peers that fits, which can be fetched under that name from now on.
-    pub(super) async fn find_elsewhere(&self, key: &str) -> Option<String> {
+    pub(super) async fn find_elsewhere(&self, key: &str, from: IpAddr) -> Option<String> {
         let found = async {
             let (hops, left) = (limits::CLASSIC_NATIVE_HOPS, limits::CLASSIC_LOOK_TIME);
             let mut search = self.shares.search_peers(key, hops, left)?;
@@ -105,7 +106,7 @@ impl Inner {
                 if looks > limits::CLASSIC_LOOKS {
                     break;
                 }
-                if !self.may_dial(&found.ticket) {
+                if !self.may_dial(&found.ticket, from) {
                     continue;
                 }
                 let Ok(look) = self.shares.look(&found.ticket).await else { continue };
@@ -124,18 +125,22 @@ impl Inner {
         tokio::time::timeout(limits::CLASSIC_LOOK_TIME, found).await.ok().flatten()
     }
 
-    /// Whether its providers may be called for somebody who proved nothing: those that are connected, and others not
-    /// too often. Their addresses are what some peer said.
-    fn may_dial(&self, ticket: &ShareTicket) -> bool {
+    /// Whether its providers may be called for somebody at `from` who proved nothing: those that are connected, and others
+    /// not too often, at addresses that need not be looked up and are no nearer to us than he is. Their addresses are what
+    /// some peer said.
+    fn may_dial(&self, ticket: &ShareTicket, from: IpAddr) -> bool {
         let connected: Vec<_> = self.peer.connections().iter().map(|connection| connection.peer_id).collect();
         let strangers = ticket.peers.iter().filter(|peer| !connected.contains(&peer.id));
-        let mut addrs = strangers.flat_map(|peer| &peer.addrs).filter_map(|addr| addr.socket_addr());
+        let mut addrs = strangers.flat_map(|peer| &peer.addrs).map(|addr| addr.socket_addr());
         let (now, mut called) = (self.now(), lock(&self.called));
-        addrs.all(|addr| called.may(addr.ip().to_canonical(), now))
+        addrs.all(|addr| {
+            let ip = addr.map(|addr| addr.ip().to_canonical());
+            ip.is_some_and(|ip| scope(ip) >= scope(from) && called.may(ip, now))
+        })
     }
 
     /// A file of somebody else, from the cache or fetched into it.
-    async fn fetch(&self, wanted: &Elsewhere) -> Result<(File, u32), Failure> {
+    async fn fetch(&self, wanted: &Elsewhere, from: IpAddr) -> Result<(File, u32), Failure> {
         let mut key = blake3::Hasher::new_derive_key("compeer 2026 classic cached file");
         key.update(&wanted.ticket.root).update(wanted.path.as_bytes());
         let key = key.finalize().to_hex().to_string();
@@ -144,7 +149,7 @@ impl Inner {
         if let Some((file, len)) = self.cache.open(&key) {
             return Ok((File::from_std(file), len));
         }
-        if !self.may_dial(&wanted.ticket) {
+        if !self.may_dial(&wanted.ticket, from) {
             return Err(Failure::busy());
         }
         let _place = self.fetches.acquire().await?;

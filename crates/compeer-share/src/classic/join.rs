@@ -68,9 +68,9 @@ impl Classic {
     /// Says QUIT to all in the roster.
     pub async fn leave(&self) {
         let inner = &self.inner;
-        let members = inner.roster().list();
-        let goodbyes = members.iter().filter_map(|member| member.addr());
-        join_all(goodbyes.map(|at| inner.ask(at, "QUIT", inner.own.id.clone()))).await;
+        let members = inner.roster().callable();
+        let goodbyes = members.into_iter().map(|(_, at, _)| inner.ask(at, "QUIT", inner.own.id.clone()));
+        join_all(goodbyes).await;
     }
 }
 
@@ -112,11 +112,11 @@ impl Inner {
     }
 
     /// Sees whether somebody answers to his name.
-    pub(super) async fn meet(&self, id: &str, at: Addr) {
-        if let Some(replies) = self.call(at, "NAME", String::new()).await {
-            let named = replies.first().is_some_and(|reply| reply.kind == "REPL" && text(reply) == id);
+    pub(super) async fn meet(&self, member: &Member, at: Addr) {
+        if let Some(replies) = self.call(at.clone(), "NAME", String::new()).await {
+            let named = replies.first().is_some_and(|reply| reply.kind == "REPL" && text(reply) == member.id);
             if named {
-                self.roster().met(id);
+                self.roster().met(member, &at);
             }
         }
     }
@@ -124,9 +124,8 @@ impl Inner {
     /// Sees who is still there, as `checklivepeers` did: by whether a connection comes about. Who has not answered to his
     /// name yet is asked again.
     pub(super) async fn check(&self) {
-        let members = self.roster().list();
-        let checks = members.into_iter().map(|member| async move {
-            let Some(at) = member.addr() else { return self.roster().missed(&member.id) };
+        let members = self.roster().callable();
+        let checks = members.into_iter().map(|(member, at, met)| async move {
             let there = {
                 let _place = self.calls.acquire().await;
                 let pinged = self.ask(at.clone(), "PING", String::new()).await;
@@ -136,9 +135,8 @@ impl Inner {
                 false => self.roster().missed(&member.id),
                 true => self.roster().there(&member.id),
             }
-            let met = self.roster().answers(&member.id);
             if there && !met {
-                self.meet(&member.id, at).await;
+                self.meet(&member, at).await;
             }
         });
         join_all(checks).await;
@@ -147,7 +145,7 @@ impl Inner {
     /// Hands a search to everybody who is searched.
     pub(super) async fn spread(&self, query: &Query) {
         let members = self.roster().searchable();
-        let to = members.iter().filter(|member| member.id != query.back).filter_map(|member| member.addr());
-        join_all(to.map(|at| self.call(at, "QUER", query.to_string()))).await;
+        let to = members.into_iter().filter(|(member, _)| member.id != query.back);
+        join_all(to.map(|(_, at)| self.call(at, "QUER", query.to_string()))).await;
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Pure machines, bounded. The roster is apart from the peer table: its members proved nothing, and no command that
 //! names a peer finds them. A member that joined by itself is searched only once it has answered to its name: anybody
-//! can say that somebody else would like our searches.
+//! can say that somebody else would like our searches. It is called where it may be called on its word, decided once, when
+//! it joins: never a host that would have to be looked up, nor one that is nearer to us than it is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use compeer::Time;
+use compeer::{Addr, Time};
 
-use super::words::{Member, Query};
+use super::words::{Member, Query, plausible};
 use crate::limits::{CLASSIC_MISSES, CLASSIC_SEEN, CLASSIC_SEEN_FOR, MAX_CLASSIC};
 
 /// Why somebody is not taken in.
@@ -27,6 +28,8 @@ struct Entry {
     member: Member,
     /// Who had it taken in: only he may have it removed. `None`: we.
     by: Option<IpAddr>,
+    /// Where it is called.
+    at: Option<Addr>,
     /// It has answered to its name.
     answers: bool,
     misses: u32,
@@ -55,7 +58,15 @@ impl Roster {
         if self.knows(&member.id) {
             return Err(Refused::Known);
         }
-        self.all.push(Entry { member, by, answers: by.is_none(), misses: 0 });
+        let at = match by {
+            None => member.addr(),
+            // Himself, when what he says is not to be called.
+            Some(from) => {
+                let named = plausible(&format!("{}:{}", member.host, member.port), from);
+                Some(named.unwrap_or(SocketAddr::new(from, member.port)).into())
+            }
+        };
+        self.all.push(Entry { member, by, at, answers: by.is_none(), misses: 0 });
         Ok(())
     }
 
@@ -81,9 +92,10 @@ impl Roster {
         self.all.len() < before
     }
 
-    /// It answered to its name.
-    pub(super) fn met(&mut self, id: &str) {
-        self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.answers = true);
+    /// It answered to its name there, if it is still the one that was asked.
+    pub(super) fn met(&mut self, member: &Member, at: &Addr) {
+        let same = |entry: &&mut Entry| entry.member == *member && entry.at.as_ref() == Some(at);
+        self.all.iter_mut().filter(same).for_each(|entry| entry.answers = true);
     }
 
     /// It could be connected with.
@@ -102,14 +114,16 @@ impl Roster {
         self.all.iter().map(|entry| entry.member.clone()).collect()
     }
 
-    /// Whether it has answered to its name.
-    pub(super) fn answers(&self, id: &str) -> bool {
-        self.all.iter().any(|entry| entry.member.id == id && entry.answers)
+    /// Those that can be called, where, and whether they have answered to their names.
+    pub(super) fn callable(&self) -> Vec<(Member, Addr, bool)> {
+        let call = |entry: &Entry| Some((entry.member.clone(), entry.at.clone()?, entry.answers));
+        self.all.iter().filter_map(call).collect()
     }
 
     /// Those that have answered to their names.
-    pub(super) fn searchable(&self) -> Vec<Member> {
-        self.all.iter().filter(|entry| entry.answers).map(|entry| entry.member.clone()).collect()
+    pub(super) fn searchable(&self) -> Vec<(Member, Addr)> {
+        let all = self.callable().into_iter();
+        all.filter_map(|(member, at, answers)| answers.then_some((member, at))).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! bytes that are no text, and what is longer than a name can be.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use compeer::{Addr, PeerId};
 
@@ -106,17 +106,21 @@ pub(super) fn plausible(id: &str, from: IpAddr) -> Option<SocketAddr> {
     };
     let anybody = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() && addr.port() != 0;
     // Below 1024 are the services that would be worth flooding.
-    let other = addr.port() >= 1024 && scope(ip) >= scope(from);
+    let other = addr.port() >= 1024 && scope(ip.into()) >= scope(from.into());
     (anybody && (ip == from || other)).then_some(SocketAddr::from((ip, addr.port())))
 }
 
 /// How far away an address is: this machine, this network, anywhere.
-fn scope(ip: Ipv4Addr) -> u8 {
-    match ip {
-        _ if ip.is_loopback() => 0,
-        _ if ip.is_private() || ip.is_link_local() => 1,
-        _ => 2,
-    }
+pub(super) fn scope(ip: IpAddr) -> u8 {
+    let here = match ip.to_canonical() {
+        ip if ip.is_loopback() => return 0,
+        // 100.64/10 is shared by those behind one provider, or one overlay (RFC 6598).
+        IpAddr::V4(ip) => {
+            ip.is_private() || ip.is_link_local() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    if here { 1 } else { 2 }
 }
 
 #[cfg(test)]
@@ -162,8 +166,14 @@ mod tests {
         assert!(called("203.0.113.8:4444", "203.0.113.7"));
         assert!(called("203.0.113.8:4444", "127.0.0.1") && called("127.0.0.1:4444", "127.0.0.1"));
         assert!(called("10.0.0.8:4444", "10.0.0.7") && called("10.0.0.8:4444", "::ffff:10.0.0.7"));
-        for id in ["10.0.0.8:4444", "127.0.0.1:4444", "169.254.1.1:4444", "203.0.113.8:80", "224.0.0.1:4444"]
-        {
+        for id in [
+            "100.64.0.1:4444",
+            "10.0.0.8:4444",
+            "127.0.0.1:4444",
+            "169.254.1.1:4444",
+            "203.0.113.8:80",
+            "224.0.0.1:4444",
+        ] {
             assert!(!called(id, "203.0.113.7"), "{id}");
         }
         for id in ["host:4444", "0.0.0.0:4444", "255.255.255.255:4444", "10.0.0.7:0", "nothing", "[::1]:4444"]

@@ -100,6 +100,10 @@ impl Dirs {
                     above.open_dir_nofollow(name)?
                 }
                 None => return Ok(Looked::Absent(path.into())),
+                // Another thread has made it since.
+                Some(found) if found.what == What::Folder && error.kind() == io::ErrorKind::NotFound => {
+                    above.open_dir_nofollow(name)?
+                }
                 Some(found) if found.what == What::Folder => return Err(error),
                 Some(found) => return Ok(Looked::Blocked(path.into(), found.what)),
             },

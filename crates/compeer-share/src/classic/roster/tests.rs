@@ -51,12 +51,35 @@ fn who_took_somebody_in_removes_him_and_nobody_else_does() {
 }
 
 #[test]
+fn who_joined_is_called_where_it_may_be_called_or_where_it_came_from() {
+    let from: IpAddr = "203.0.113.7".parse().unwrap();
+    for (host, port, called) in [
+        ("203.0.113.8", 4444, "203.0.113.8:4444"),
+        ("203.0.113.7", 80, "203.0.113.7:80"),
+        ("localhost", 631, "203.0.113.7:631"),
+        ("10.0.0.1", 4444, "203.0.113.7:4444"),
+        ("127.0.0.1", 4444, "203.0.113.7:4444"),
+        ("victim.example", 4444, "203.0.113.7:4444"),
+    ] {
+        let mut roster = Roster::new("me:1".into(), 0);
+        let member = Member { id: "x".into(), host: host.into(), port };
+        roster.add(member.clone(), Some(from)).unwrap();
+        assert_eq!(roster.callable(), [(member, called.parse().unwrap(), false)], "{host}");
+    }
+}
+
+#[test]
 fn who_joined_is_searched_once_he_answers_and_goes_when_missed_too_often() {
     let mut roster = Roster::new("me:1".into(), 0);
     roster.add(member(1), Some(ip(9))).unwrap();
     roster.add(member(2), None).unwrap();
-    assert_eq!(roster.searchable(), [member(2)]);
-    roster.met(&member(1).id);
+    assert_eq!(roster.searchable(), [(member(2), member(2).addr().unwrap())]);
+    let there = Addr::from("10.0.0.9:5".parse::<SocketAddr>().unwrap());
+    let elsewhere = Member { host: "10.0.0.3".into(), ..member(1) };
+    roster.met(&elsewhere, &there);
+    roster.met(&member(1), &"10.0.0.3:5".parse().unwrap());
+    assert_eq!(roster.searchable().len(), 1, "somebody else answered");
+    roster.met(&member(1), &there);
     assert_eq!(roster.searchable().len(), 2);
     for _ in 1..CLASSIC_MISSES {
         roster.missed(&member(1).id);
