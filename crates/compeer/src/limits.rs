@@ -136,7 +136,7 @@ pub const CLASSIC_CONNECTIONS: usize = 1024;
 /// connections. Loopback is exempt. A guess: a school behind one router.
 pub const CLASSIC_PER_PREFIX: usize = 64;
 
-/// How long a classic caller may take to say a whole frame, the first one counted from its coming.
+/// How long a classic caller may take to say a whole frame, the first one counted from its turn.
 pub const CLASSIC_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a classic caller may take nothing of what is written to it.
