@@ -113,6 +113,10 @@ pub(crate) struct Way {
     pub(crate) back: Result<Speed, String>,
 }
 
+/// How long a peer that measures with somebody is asked again, us a moment ago among them, and the pause between.
+const GIVEN_BACK: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(200);
+
 pub(super) async fn peer(node: Node, ask: AskPeer) -> Outcome<Way> {
     let began = Instant::now();
     let reached = node.reach(&ask.peer).await?;
@@ -129,7 +133,15 @@ pub(super) async fn peer(node: Node, ask: AskPeer) -> Outcome<Way> {
     let measured = |back| {
         let node = &node;
         async move {
-            match speed::measure(&node.peer, reached.id.into(), back, within(ask.time_ms)).await {
+            let until = Instant::now() + GIVEN_BACK;
+            let measured = loop {
+                match speed::measure(&node.peer, reached.id.into(), back, within(ask.time_ms)).await {
+                    // On a slow line what was sent the other way is still on its way.
+                    Ok(None) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+                    measured => break measured,
+                }
+            };
+            match measured {
                 Ok(Some(speed)) => Ok(speed),
                 Ok(None) => Err("it measures with somebody else just now, or has enough of it".to_string()),
                 Err(RequestError::NoHandler) => Err("it does not measure: it is no `compeer up`".to_string()),
