@@ -31,8 +31,8 @@ fn goes_on_without_descriptors_and_says_so() {
     let mut up = Running::new(limited(&up, 64));
     let line = up.sees("compeer say ");
     let address = line.split("compeer say ").nth(1).unwrap().split(' ').next().unwrap().to_string();
-    // Bob is connected and stays so.
-    let _bob = bob.up(&["--join", &address]);
+    // Bob is connected and stays so, although all that call come from where he is.
+    let bob_up = bob.up(&["--join", &address]);
     up.sees("bob");
     // Callers who never say a word, again and again, for as long as the test lasts.
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -63,6 +63,9 @@ fn goes_on_without_descriptors_and_says_so() {
     // And others get in again.
     carol.run(&["say", &address, "hello"]).code(0);
     up.sees("carol: hello");
+    bob_up.signal("TERM");
+    let (code, lines) = bob_up.end();
+    assert_eq!((code, lines.iter().find(|line| line.contains("alice left"))), (Some(0), None), "{lines:#?}");
     up.signal("TERM");
     assert_eq!(up.end().0, Some(0));
 }

@@ -107,9 +107,9 @@ impl<T> Pending<T> {
     }
 
     /// Who goes when there is need of something else than a place: of those from
-    /// where nobody is connected.
+    /// where nobody is connected while there are any.
     pub(crate) fn push_out(&mut self) -> Option<T> {
-        self.strangers.push_out()
+        self.strangers.push_out().or_else(|| self.connected.push_out())
     }
 
     fn pool(&mut self, budget: Budget) -> &mut Pool<T> {

@@ -104,6 +104,15 @@ fn who_is_connected_has_places_of_his_own() {
 }
 
 #[test]
+fn for_descriptors_strangers_go_before_callers_from_where_somebody_is_connected() {
+    let mut pending = full_size();
+    enter(&mut pending, Budget::Connected, "203.0.113.7", 1);
+    enter(&mut pending, Budget::Strangers, "203.0.113.8", 2);
+    let gone: Vec<_> = (0..3).map(|_| pending.push_out()).collect();
+    assert_eq!(gone, [NonZeroU64::new(2), NonZeroU64::new(1), None]);
+}
+
+#[test]
 fn who_was_pushed_out_before_its_task_was_known_is_told() {
     let mut pending = full_size();
     let prefix = prefix("203.0.113.7".parse().unwrap());
