@@ -161,6 +161,9 @@ share() {
     wait_for "$name" '"event":"offered"' 60
     ticket=$(member "$name" ticket)
 }
+# Sets $most to the largest window that a run called get-* has told; told four times a second, so a short run may not
+# tell its own.
+widest() { most=$(sed -nE 's/.*"window_bytes":([0-9]+).*/\1/p' "$work"/get-*.out | sort -n | tail -1); }
 noise() { # FILE MEGABYTES: what no compression and no luck would make
     head -c "$2"000000 /dev/urandom >"$1"
 }

@@ -9,7 +9,7 @@ seed=${SHARE_SEED:-$$}
 
 # KILLS MEGABYTES SHARE-FLAGS...
 killed() {
-    local kills=$1 size=${2}000000 how=${*:3} i sum=0 parts=() before start this window=0 most=0 id=
+    local kills=$1 size=${2}000000 how=${*:3} i sum=0 parts=() before start this most id=
     local command
     machines a b
     noise "$work/a/dir/file" "$2"
@@ -34,10 +34,7 @@ killed() {
         id=$(member get-$i transfer)
     done
     run 0 get-last b get "$ticket"
-    # Told four times a second, so a short run may not tell its own.
-    for window in $(sed -nE 's/.*"window_bytes":([0-9]+).*/\1/p' "$work"/get-*.out); do
-        [ "$window" -le $most ] || most=$window
-    done
+    widest
     received b
     same "$work/a/dir/file" "$work/b/dir/file"
     clean b

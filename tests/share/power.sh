@@ -11,7 +11,7 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", 2))'
 
 # FILESYSTEM CUTS MEGABYTES
 unplugged() {
-    local fs=$1 cuts=$2 size=${3}000000 i start all window most=0 checkpoint=16777216 mark
+    local fs=$1 cuts=$2 size=${3}000000 i start all most checkpoint=16777216 mark
     machines a b
     noise "$work/a/dir/file" "$3"
     # Before the disk is there: its view of the file systems would hold on to it.
@@ -38,9 +38,7 @@ unplugged() {
         mount -o loop "$work/disk" "$work/b"
     done
     run 0 get-last b get "$ticket"
-    for window in $(sed -nE 's/.*"window_bytes":([0-9]+).*/\1/p' "$work"/get-*.out); do
-        [ "$window" -le $most ] || most=$window
-    done
+    widest
     received b
     all=$((wire - start))
     same "$work/a/dir/file" "$work/b/dir/file"

@@ -5,8 +5,8 @@ mod support;
 
 use compeer::{Addr, Peer, RequestError};
 use std::path::Path;
-use std::time::{Duration, Instant};
-use support::{Home, PATIENCE, Running};
+use std::time::Duration;
+use support::{Home, PATIENCE, Running, until};
 
 /// Starts `on` without `up`, and waits until it can be called.
 #[track_caller]
@@ -27,16 +27,6 @@ fn beside(home: &Home, arguments: &[&str]) -> Running {
     let mut on = home.start(&all);
     on.sees("compeer call ");
     on
-}
-
-/// Waits until it is so; what happens does so in a process of its own, which tells nobody.
-#[track_caller]
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The lines of a file that commands write.

@@ -5,8 +5,7 @@ mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use support::{Home, PATIENCE, Running};
+use support::{Home, Running, until};
 
 /// A machine that works on lines.
 struct Worker {
@@ -72,16 +71,6 @@ fn lines(path: &Path) -> Vec<String> {
 
 fn numbers(count: usize) -> String {
     (0..count).map(|number| format!("{number}\n")).collect()
-}
-
-/// Waits until it is so.
-#[track_caller]
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
