@@ -90,12 +90,14 @@ pub struct Reader {
     header: [u8; HEADER_LEN],
     have: usize,
     body: BytesMut,
+    /// Bytes of the payload that were dealt with already.
+    parted: usize,
 }
 
 impl Reader {
     /// Takes payloads of at most `most` bytes.
     pub fn new(most: u32) -> Self {
-        Reader { most, header: [0; HEADER_LEN], have: 0, body: BytesMut::new() }
+        Reader { most, header: [0; HEADER_LEN], have: 0, body: BytesMut::new(), parted: 0 }
     }
 
     /// Takes payloads of at most `most` bytes from the next frame on.
@@ -108,7 +110,7 @@ impl Reader {
     pub fn wants(&self) -> usize {
         match self.payload() {
             None => HEADER_LEN - self.have,
-            Some(len) => (len - self.body.len()).min(CLASSIC_READ),
+            Some(len) => (len - self.parted - self.body.len()).min(CLASSIC_READ),
         }
     }
 
@@ -117,6 +119,24 @@ impl Reader {
         let (_, len) = self.header.split_at(KIND_LEN);
         let len = u32::from_be_bytes([len[0], len[1], len[2], len[3]]);
         (self.have == HEADER_LEN).then_some(len as usize)
+    }
+
+    /// The type of the frame that has begun, once that is known.
+    pub fn kind(&self) -> Option<Kind> {
+        // Four bytes are a kind.
+        Kind::new(&self.header[..KIND_LEN]).ok().filter(|_| self.have == HEADER_LEN)
+    }
+
+    /// How many bytes of a payload are kept until the rest has come.
+    pub fn kept(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What has come of a payload that is not whole yet, for who deals with it as it comes. The frame that
+    /// [`feed`](Self::feed) gives in the end has what was not taken so.
+    pub fn part(&mut self) -> Bytes {
+        self.parted += self.body.len();
+        self.body.split().freeze()
     }
 
     /// Whether a part of a frame has come.
@@ -141,13 +161,13 @@ impl Reader {
         if len > self.most as usize {
             return Err(TooLong { len: u32::try_from(len).unwrap_or(u32::MAX), most: self.most });
         }
-        if self.body.len() < len {
+        if self.parted + self.body.len() < len {
             return Ok(None);
         }
-        self.have = 0;
+        let kind = self.kind();
+        (self.have, self.parted) = (0, 0);
         let body: Bytes = std::mem::take(&mut self.body).freeze();
-        // Four bytes are a kind.
-        Ok(Kind::new(&self.header[..KIND_LEN]).ok().map(|kind| Message { kind, body }))
+        Ok(kind.map(|kind| Message { kind, body }))
     }
 }
 

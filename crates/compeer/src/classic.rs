@@ -46,9 +46,10 @@ use crate::{Failure, Peer, RequestError, limits, lock};
 mod client;
 mod listen;
 mod request;
+mod room;
 mod wire;
 
-pub use client::{Call, Error, Replies};
+pub use client::{Call, Error, Replies, Reply};
 pub use request::Request;
 
 /// What is done with classic requests of one type. Any
@@ -82,8 +83,8 @@ pub(crate) struct Classic {
     handlers: Mutex<BTreeMap<Kind, Arc<dyn Handler>>>,
     addrs: Mutex<Vec<SocketAddr>>,
     callers: Arc<Callers>,
-    /// KiB of long requests.
-    room: Arc<tokio::sync::Semaphore>,
+    /// For long requests.
+    room: room::Room,
 }
 
 impl Default for Classic {
@@ -93,7 +94,7 @@ impl Default for Classic {
             handlers: Mutex::default(),
             addrs: Mutex::default(),
             callers: Arc::new(callers),
-            room: Arc::new(tokio::sync::Semaphore::new(limits::CLASSIC_ROOM_KIB)),
+            room: room::Room::default(),
         }
     }
 }

@@ -145,5 +145,6 @@ pub const CLASSIC_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a classic handler may take, with all its replies. [`CLASSIC_MAX_REPLY`] at 220 KB/s.
 pub const CLASSIC_TIME: Duration = Duration::from_secs(300);
 
-/// Payloads longer than [`CLASSIC_READ`] of all classic requests together; further ones wait. Unit: KiB.
+/// Payloads longer than [`CLASSIC_READ`] of all classic requests together, as far as they have come; further ones wait, but
+/// for one. Unit: KiB.
 pub const CLASSIC_ROOM_KIB: usize = 64 * 1024;

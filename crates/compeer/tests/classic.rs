@@ -280,9 +280,9 @@ async fn two_thousand_idle_connections_disturb_nobody() {
     peer.shutdown().await;
 }
 
-/// Long payloads that never end hold the room for them; short requests need none, and the room comes back.
+/// Who announces long payloads and sends nothing takes no room from those who send theirs.
 #[tokio::test(flavor = "multi_thread")]
-async fn room_for_long_payloads_is_bounded_and_comes_back() {
+async fn room_for_long_payloads_is_taken_as_they_come_and_comes_back() {
     let (peer, at) = framework().await;
     let each = limits::CLASSIC_MAX_BODY;
     let holders = limits::CLASSIC_ROOM_KIB / (each as usize / 1024) + 1;
@@ -295,10 +295,63 @@ async fn room_for_long_payloads_is_bounded_and_comes_back() {
         (0..holders).map(begin).collect::<Vec<_>>()
     });
     let held = held.await.unwrap();
-    assert_eq!(peer.classic_request(at, "ECHO", "short").one().await.unwrap().text(), "short");
-    drop(held);
+    // More than there is room for, at once, each in parts: none waits for ever for what another has.
     let long = vec![1; each as usize];
-    assert_eq!(peer.classic_request(at, "ECHO", long.clone()).one().await.unwrap().body, long);
+    let asking: Vec<_> = (0..holders + 10)
+        .map(|_| {
+            let (peer, long) = (peer.clone(), long.clone());
+            tokio::spawn(async move { peer.classic_request(at, "ECHO", long).one().await })
+        })
+        .collect();
+    assert_eq!(peer.classic_request(at, "ECHO", "short").one().await.unwrap().text(), "short");
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().unwrap().body, long);
+    }
+    drop(held);
+    peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reply_may_be_read_as_it_comes() {
+    let (peer, at) = framework().await;
+    for len in [0, 1, 100_000] {
+        let body = vec![3; len];
+        let mut reply = peer.classic_request(at, "ECHO", body.clone()).stream().await.unwrap();
+        assert_eq!((reply.kind().as_bytes(), reply.payload_len()), (&b"REPL"[..], len));
+        let mut all = Vec::new();
+        while let Some(part) = reply.next().await {
+            let part = part.unwrap();
+            assert!(!part.is_empty() && part.len() <= limits::CLASSIC_READ);
+            all.extend_from_slice(&part);
+        }
+        assert_eq!(all, body);
+    }
+    let error = peer.classic_request(at, "ECHO", vec![3; 1000]).max_bytes(999).stream().await.err();
+    assert!(matches!(error, Some(classic::Error::TooLarge(999))), "{error:?}");
+    let error = peer.classic_request(at, "MANY", "0").stream().await.err();
+    assert!(matches!(error, Some(classic::Error::NoReply)), "{error:?}");
+    peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_handler_hears_when_its_caller_hangs_up() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let waits = move |request: classic::Request| {
+        let tell = tell.clone();
+        async move {
+            request.hung_up().await;
+            tell.send(request.remote_addr()).await?;
+            Ok::<_, Failure>(())
+        }
+    };
+    let peer = Peer::builder().classic("127.0.0.1:0").handle_classic("WAIT", waits).spawn().await.unwrap();
+    let mut stays = asked(peer.classic_addrs()[0], b"WAIT");
+    // More than was asked for does not look like it.
+    stays.write_all(b"and more").unwrap();
+    let leaves = asked(peer.classic_addrs()[0], b"WAIT");
+    let who = leaves.local_addr().unwrap();
+    drop(leaves);
+    assert_eq!(told.recv().await, Some(who));
     peer.shutdown().await;
 }
 

@@ -56,6 +56,20 @@ fn what_follows_a_frame_is_not_wanted() {
 }
 
 #[test]
+fn a_payload_may_be_taken_as_it_comes() {
+    let mut reader = Reader::new(10);
+    assert_eq!((reader.kind(), reader.part().len()), (None, 0));
+    assert_eq!(reader.feed(&header(b"REPL", 5)).unwrap(), None);
+    assert_eq!(reader.kind(), Kind::new(b"REPL").ok());
+    assert_eq!(reader.feed(b"so").unwrap(), None);
+    assert_eq!((reader.kept(), &reader.part()[..], reader.kept(), reader.wants()), (2, &b"so"[..], 0, 3));
+    assert_eq!(&reader.feed(b"on!").unwrap().unwrap().body[..], b"on!");
+    // The next one is whole.
+    assert_eq!(read(&encode(b"ECHO", b"hi").unwrap(), 1, 10).unwrap()[0].body, "hi");
+    assert_eq!((reader.kind(), reader.wants()), (None, 8));
+}
+
+#[test]
 fn types_of_requests_are_upper_cased_in_ascii_only() {
     let kind = |bytes: &[u8]| Kind::new(bytes).unwrap();
     assert_eq!(dispatched(kind(b"eChO")), kind(b"ECHO"));

@@ -7,13 +7,13 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use compeer_proto::Addr;
 use compeer_proto::classic::{HEADER_LEN, KIND_LEN, Reader, encode};
 use compeer_proto::session::Message;
+use compeer_proto::{Addr, Kind};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::wire::{ReadError, Wire};
+use super::wire::{ReadError, Taken, Wire};
 use crate::{Clock, limits};
 
 /// Why an old program could not be asked, or did not answer to the end.
@@ -102,6 +102,27 @@ impl Call {
         self.replies().await?.next().await.unwrap_or(Err(Error::NoReply))
     }
 
+    /// The first reply, to be read as it comes: a long one takes no more memory than a part of it.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::NoReply`] when there is none.
+    pub async fn stream(self) -> Result<Reply, Error> {
+        let mut replies = self.replies().await?;
+        loop {
+            let (kind, len) = match replies.some().await? {
+                // The header comes first, alone; a frame that is whole then is empty.
+                Taken::Some => match (replies.reader.kind(), replies.reader.payload()) {
+                    (Some(kind), Some(len)) => (kind, len),
+                    _ => continue,
+                },
+                Taken::Frame(message) => (message.kind, 0),
+                Taken::End if replies.reader.is_begun() => return Err(Error::Cut),
+                Taken::End => return Err(Error::NoReply),
+            };
+            return Ok(Reply { replies, kind, len, left: len });
+        }
+    }
+
     /// All replies.
     ///
     /// # Errors
@@ -144,8 +165,20 @@ impl Replies {
             }
             Ok(Ok(None)) if self.reader.is_begun() => Some(Err(Error::Cut)),
             Ok(Ok(None)) => None,
-            Ok(Err(ReadError::TooLong(_))) => Some(Err(Error::TooLarge(self.most))),
-            Ok(Err(ReadError::Io(error))) => Some(Err(Error::Broken(error))),
+            Ok(Err(error)) => Some(Err(self.failed(error))),
+        }
+    }
+
+    /// Waits for more of a frame.
+    async fn some(&mut self) -> Result<Taken, Error> {
+        let some = timeout_at(self.deadline, self.wire.some(&mut self.reader)).await;
+        some.map_err(|_| Error::TimedOut)?.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: ReadError) -> Error {
+        match error {
+            ReadError::TooLong(_) => Error::TooLarge(self.most),
+            ReadError::Io(error) => Error::Broken(error),
         }
     }
 
@@ -163,5 +196,41 @@ impl Replies {
     /// the end of everything.
     pub fn finish(&self) {
         self.wire.finish();
+    }
+}
+
+/// A reply that is read as it comes. Dropping it closes the connection.
+pub struct Reply {
+    replies: Replies,
+    kind: Kind,
+    len: usize,
+    /// Bytes that have not been read.
+    left: usize,
+}
+
+impl Reply {
+    /// Its type, as it came.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How long its payload is. Unit: bytes.
+    pub fn payload_len(&self) -> usize {
+        self.len
+    }
+
+    /// The next part of its payload; `None` when that was all.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        if self.left == 0 {
+            return None;
+        }
+        let part = match self.replies.some().await {
+            Ok(Taken::Some) => self.replies.reader.part(),
+            Ok(Taken::Frame(message)) => message.body,
+            Ok(Taken::End) => return Some(Err(Error::Cut)),
+            Err(error) => return Some(Err(error)),
+        };
+        self.left -= part.len();
+        Some(Ok(part))
     }
 }

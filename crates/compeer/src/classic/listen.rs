@@ -53,7 +53,7 @@ async fn caller(inner: Arc<Inner>, tcp: TcpStream, from: SocketAddr) {
     let wire = Arc::new(wire);
     let mut reader = Reader::new(limits::CLASSIC_MAX_BODY);
     let first = wire.read(&mut reader, Some(&inner.classic.room));
-    let (message, permit) = match tokio::time::timeout(limits::CLASSIC_FRAME_TIMEOUT, first).await {
+    let (message, held) = match tokio::time::timeout(limits::CLASSIC_FRAME_TIMEOUT, first).await {
         Ok(Ok(Some(first))) => first,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => return tracing::debug!(%from, %error, "no classic request"),
@@ -62,7 +62,7 @@ async fn caller(inner: Arc<Inner>, tcp: TcpStream, from: SocketAddr) {
     let kind = dispatched(message.kind);
     let Some(handler) = inner.classic.handler(&kind) else { return };
     let peer = Peer(inner.clone());
-    let request = Request::new(wire.clone(), reader, peer, from, kind, message.body, permit);
+    let request = Request::new(wire.clone(), reader, peer, from, kind, message.body, held);
     // Begun within what catches a panic.
     let served = AssertUnwindSafe(async move { handler.call(request).await }).catch_unwind();
     match tokio::time::timeout(limits::CLASSIC_TIME, served).await {

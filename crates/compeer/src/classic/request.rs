@@ -11,8 +11,8 @@ use compeer_proto::Kind;
 use compeer_proto::classic::Reader;
 use compeer_proto::session::Message;
 use tokio::io::AsyncRead;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::room::Held;
 use super::wire::Wire;
 use crate::error::ReplyError;
 use crate::{Peer, limits};
@@ -27,7 +27,7 @@ pub struct Request {
     kind: Kind,
     body: Bytes,
     /// Room for the frame that was read last, if it is a long one.
-    permit: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
 impl Request {
@@ -38,9 +38,9 @@ impl Request {
         from: SocketAddr,
         kind: Kind,
         body: Bytes,
-        permit: Option<OwnedSemaphorePermit>,
+        held: Held,
     ) -> Self {
-        Request { wire, reader, peer, from, kind, body, permit }
+        Request { wire, reader, peer, from, kind, body, held }
     }
 
     /// Where the connection came from. Unverified: it says nothing about who asks.
@@ -76,12 +76,18 @@ impl Request {
     /// The next frame on this connection, its type as it came; `None` at the end of them, and when none is whole within
     /// [`CLASSIC_FRAME_TIMEOUT`](limits::CLASSIC_FRAME_TIMEOUT).
     pub async fn next(&mut self) -> Option<Message> {
-        self.permit = None;
+        self.held = Held::default();
         let next = self.wire.read(&mut self.reader, Some(&self.peer.0.classic.room));
         let next = tokio::time::timeout(limits::CLASSIC_FRAME_TIMEOUT, next).await;
-        let (message, permit) = next.ok()?.ok()??;
-        self.permit = permit;
+        let (message, held) = next.ok()?.ok()??;
+        self.held = held;
         Some(message)
+    }
+
+    /// Waits until the caller has hung up, so that a handler can stop what takes long. A caller that only says that it will
+    /// write no more cannot be told from one; old programs say nothing of the kind before they have their replies.
+    pub async fn hung_up(&self) {
+        self.wire.hung_up().await;
     }
 
     /// Sends a reply of type `REPL`. Waits while the caller reads slowly.

@@ -5,15 +5,14 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use compeer_proto::classic::{Reader, TooLong, encode, header};
 use compeer_proto::session::Message;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::room::{Held, Room};
 use crate::error::ReplyError;
 use crate::limits;
 
@@ -37,31 +36,49 @@ impl Wire {
     }
 
     /// The next frame; `None` at the end, wherever in a frame it comes. A payload longer than [`limits::CLASSIC_READ`]
-    /// waits for room, where that is counted; the permit is to be kept as long as the frame.
+    /// waits for room as it comes, where that is counted; what is held is to be kept as long as the frame.
     ///
     /// # Errors
     /// [`ReadError`].
     pub(super) async fn read(
         &self,
         reader: &mut Reader,
-        room: Option<&Arc<Semaphore>>,
-    ) -> Result<Option<(Message, Option<OwnedSemaphorePermit>)>, ReadError> {
-        let mut permit = None;
+        room: Option<&Room>,
+    ) -> Result<Option<(Message, Held)>, ReadError> {
+        let mut held = Held::default();
         loop {
-            if let (Some(room), None, Some(len)) = (room, &permit, reader.payload())
-                && len > limits::CLASSIC_READ
+            if let Some(room) = room
+                && reader.payload().is_some_and(|len| len > limits::CLASSIC_READ)
             {
-                let kib = u32::try_from(len.div_ceil(1024)).unwrap_or(u32::MAX);
-                permit = room.clone().acquire_many_owned(kib).await.ok();
+                room.hold(&mut held, reader.kept() + reader.wants()).await;
             }
+            match self.some(reader).await? {
+                Taken::Frame(frame) => return Ok(Some((frame, held))),
+                Taken::Some => {}
+                Taken::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits for more of a frame.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub(super) async fn some(&self, reader: &mut Reader) -> Result<Taken, ReadError> {
+        loop {
             self.tcp.readable().await?;
             match self.take(reader) {
-                Ok(Taken::Frame(frame)) => return Ok(Some((frame, permit))),
-                Ok(Taken::Some) => {}
-                Ok(Taken::End) => return Ok(None),
                 Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                taken => return taken,
             }
+        }
+    }
+
+    /// Waits until the other side has closed, or closed its way of writing, which looks the same. Who has sent more than was
+    /// read has not, as far as can be seen.
+    pub(super) async fn hung_up(&self) {
+        if matches!(self.tcp.peek(&mut [0]).await, Ok(1..)) {
+            std::future::pending().await
         }
     }
 
@@ -159,9 +176,13 @@ impl Wire {
 /// Bytes of a file that are written at a time.
 const CHUNK: u64 = 64 * 1024;
 
-enum Taken {
+/// What reading gave.
+pub(super) enum Taken {
+    /// A whole frame, or what was not taken of it before.
     Frame(Message),
+    /// A part of one.
     Some,
+    /// The end.
     End,
 }
 
