@@ -9,19 +9,22 @@
 //! native neighbours have: their shares are searched, and fetched, verified, when somebody asks for a file
 //! (`classic/files.rs`). For native peers, what old programs have is found with the rest, and brought over when somebody
 //! fetches it (`classic/bring.rs`). Other parts: `words` (messages), `roster` (what is remembered), `answer` (the
-//! handlers), `join` (being one of theirs), `cache` (files of others).
+//! handlers), `join` (being one of theirs), `index` (names of our own files), `fetching` and `cache` (files of others on
+//! their way, and here), `allowance` (how much of that strangers may have).
 
+mod allowance;
 mod answer;
 mod bring;
 mod cache;
+mod fetching;
 mod files;
+mod index;
 mod join;
 mod roster;
 mod words;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compeer::{Addr, Failure, Peer, PeerId, RequestError, Time, classic};
@@ -30,10 +33,13 @@ use tokio::sync::Semaphore;
 use crate::limits;
 use crate::rates::Rates;
 use crate::shares::Shares;
+use allowance::Allowance;
 pub use bring::Beyond;
 pub(crate) use bring::bring;
 use cache::Cache;
+use fetching::Fetching;
 use files::Elsewhere;
+use index::Index;
 pub use join::JoinError;
 use roster::{Names, Roster, Seen};
 pub use words::Member;
@@ -96,16 +102,19 @@ pub(crate) struct Inner {
     told: Mutex<Names<Told>>,
     /// Files of native peers that were told to old programs.
     elsewhere: Mutex<Names<Elsewhere>>,
-    cache: Cache,
+    /// Our own public files.
+    index: tokio::sync::Mutex<Arc<Index>>,
+    cache: Arc<Cache>,
+    fetching: Fetching,
+    allowance: Mutex<Allowance>,
     /// What one address may ask for, what others may have us call there, and what native peers have brought.
     askers: Mutex<Rates<IpAddr>>,
     called: Mutex<Rates<IpAddr>>,
     bringers: Mutex<Rates<PeerId>>,
     calls: Arc<Semaphore>,
     searches: Arc<Semaphore>,
+    looks: Semaphore,
     fetches: Semaphore,
-    /// Files that are being fetched, so that none is fetched twice at a time.
-    fetching: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 /// Who has a file, as somebody says; one who may be called.
@@ -133,14 +142,17 @@ impl Classic {
             heard: Mutex::new(Names::new(limits::CLASSIC_NAMES)),
             told: Mutex::new(Names::new(limits::CLASSIC_NAMES)),
             elsewhere: Mutex::new(Names::new(limits::CLASSIC_NAMES)),
-            cache: Cache::new(shares.scratch("classic")),
+            index: tokio::sync::Mutex::default(),
+            cache: Arc::new(Cache::new(shares.scratch("classic"))),
+            fetching: Fetching::default(),
+            allowance: Mutex::default(),
             askers: rates(limits::CLASSIC_BURST, limits::CLASSIC_A_SECOND),
             called: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
             bringers: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
             calls: Arc::new(Semaphore::new(limits::CLASSIC_CALLS)),
             searches: Arc::new(Semaphore::new(limits::CLASSIC_SEARCHES)),
+            looks: Semaphore::new(limits::CLASSIC_LOOKS_AT_ONCE),
             fetches: Semaphore::new(limits::CLASSIC_FETCHES),
-            fetching: Mutex::default(),
             shares: shares.clone(),
             peer,
         });

@@ -254,7 +254,7 @@ pub const MAX_CLASSIC: usize = 256;
 /// any file system we know.
 pub const MAX_CLASSIC_WORD: usize = 255;
 
-/// What one address may ask for at once that has us remember or tell others something (JOIN, QUIT, QUER, RESP). Unit:
+/// What one address may ask for at once that has us do, remember or tell others something (JOIN, QUIT, QUER, RESP, FGET). Unit:
 /// requests. A guess: a program that joins and searches by hand is far from it.
 pub const CLASSIC_BURST: f64 = 64.0;
 
@@ -304,6 +304,24 @@ pub const CLASSIC_TOLD_FOR: Duration = Duration::from_secs(600);
 /// Native shares that are looked into for one search of a classic program. Unit: shares. A guess.
 pub const CLASSIC_LOOKS: usize = 4;
 
+/// Native shares that are looked into at a time, over all such searches. Unit: shares. Each is a list of files of up to
+/// [`MAX_MANIFEST_BYTES`], and three times that once read.
+pub const CLASSIC_LOOKS_AT_ONCE: usize = 2;
+
+/// Searches among native peers that one household (IPv4 address or IPv6 /56) of classic programs can have us make at once.
+/// Unit: searches. Half of what all of them have.
+pub const CLASSIC_HOUSE_FINDS_BURST: f64 = 8.0;
+
+/// And how many a second after that. Unit: searches per second.
+pub const CLASSIC_HOUSE_FINDS_A_SECOND: f64 = 2.0;
+
+/// Searches among native peers that all classic programs together can have us make at once. Unit: searches. A quarter of
+/// what our neighbours take from us ([`FIND_BURST`]), so that those of the user are not refused for them.
+pub const CLASSIC_FINDS_BURST: f64 = 16.0;
+
+/// And how many a second after that. Unit: searches per second. A quarter of [`FINDS_A_SECOND`].
+pub const CLASSIC_FINDS_A_SECOND: f64 = 4.0;
+
 /// How long a search of a classic program may take among native peers, looking into shares included.
 pub const CLASSIC_LOOK_TIME: Duration = Duration::from_secs(10);
 
@@ -313,7 +331,15 @@ pub const CLASSIC_FETCHES: usize = 4;
 /// How long one of them may take.
 pub const CLASSIC_FETCH_TIME: Duration = Duration::from_secs(120);
 
-/// Files of other peers that are kept for those of the other protocol. Unit: bytes; those used longest ago go.
+/// Bytes that one household can have us fetch at once from the other network; what is in the cache costs nothing. Unit:
+/// bytes. Four of the longest files. A guess: an album.
+pub const CLASSIC_BYTES_BURST: f64 = 4.0 * CLASSIC_FILE as f64;
+
+/// And how many a second after that. Unit: bytes per second. 120 MiB a minute, a guess: nobody fills a line by us for long.
+pub const CLASSIC_BYTES_A_SECOND: f64 = 2.0 * 1024.0 * 1024.0;
+
+/// Files of other peers that are kept for those of the other protocol, those on their way included. Unit: bytes; those used
+/// longest ago go.
 pub const CLASSIC_CACHE: u64 = 512 * 1024 * 1024;
 
 /// And in number. Unit: files, some with an open file each.

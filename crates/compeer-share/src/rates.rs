@@ -25,6 +25,11 @@ impl<K: Ord> Rates<K> {
 
     /// Whether this one may ask for one more thing, which then counts.
     pub(crate) fn may(&mut self, who: K, now: Time) -> bool {
+        self.take(who, 1.0, now)
+    }
+
+    /// Whether this one may ask for so much more, which then counts.
+    pub(crate) fn take(&mut self, who: K, much: f64, now: Time) -> bool {
         let (burst, a_second) = (self.burst, self.a_second);
         let grown = |(left, when): (f64, Time)| (left + now.since(when).as_secs_f64() * a_second).min(burst);
         if self.left.len() >= self.most {
@@ -35,8 +40,8 @@ impl<K: Ord> Rates<K> {
             }
         }
         let left = self.left.get(&who).map_or(burst, |left| grown(*left));
-        let may = left >= 1.0;
-        self.left.insert(who, (if may { left - 1.0 } else { left }, now));
+        let may = left >= much;
+        self.left.insert(who, (if may { left - much } else { left }, now));
         may
     }
 

@@ -41,11 +41,15 @@ where
 }
 
 impl Inner {
-    /// The text of a message that makes us remember or tell others something, which nobody may do too often.
+    /// Counts a message that makes us do, remember or tell others something, which nobody may do too often.
+    pub(super) fn count(&self, request: &classic::Request) -> Result<(), Failure> {
+        let may = lock(&self.askers).may(request.remote_addr().ip().to_canonical(), self.now());
+        if may { Ok(()) } else { Err(Failure::busy()) }
+    }
+
+    /// The text of such a message.
     fn counted(&self, request: &classic::Request) -> Result<String, Failure> {
-        if !lock(&self.askers).may(request.remote_addr().ip().to_canonical(), self.now()) {
-            return Err(Failure::busy());
-        }
+        self.count(request)?;
         Ok(std::str::from_utf8(request.body())?.to_owned())
     }
 }
@@ -154,7 +158,7 @@ impl Inner {
 
     /// Works on a search of somebody else: the first file that fits is told to him, else others are asked as well.
     async fn search_for(&self, query: Query, back: compeer::Addr, from: IpAddr) {
-        if let Some(file) = self.public_file(|name| words::fits(name, [query.key.as_str()])) {
+        if let Ok(Some(file)) = self.public_fitting(&query.key).await {
             self.tell(back, &file.name).await;
             return;
         }

@@ -6,10 +6,13 @@
 //! (`compeer/share/bring`): then it is fetched, hashed and shared under a ticket that only he is given. From here on every
 //! byte is verified; what the old program gave is what it gave.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compeer::{Failure, Request, RequestError, ShareTicket};
+use compeer::{Addr, Failure, Request, RequestError, ShareTicket};
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
 use super::words::{self, Query};
 use super::{Inner, Told, cache::Brought, lock};
@@ -117,38 +120,64 @@ impl Inner {
     }
 
     /// Brings a promised file.
-    async fn brought(&self, request: &Request) -> Result<String, Failure> {
+    async fn brought(self: &Arc<Self>, request: &Request) -> Result<String, Failure> {
         if !lock(&self.bringers).may(request.sender(), self.now()) {
             return Err(Failure::busy());
         }
         let mut promises =
             self.told().into_iter().map(|(name, told)| (self.promise(&name, &told.owner), told.at));
         let promised = promises.find(|(beyond, _)| request.body()[..] == beyond.promise.as_bytes()[..]);
-        let Some((Beyond { promise, name, .. }, owner)) = promised else {
+        let Some((promised, owner)) = promised else {
             return Err(Failure::new("that is not promised any more: search again"));
         };
-        let key = promise.to_string();
-        let one = self.one_at_a_time(&key);
-        let _only = one.lock().await;
+        let key = promised.promise.to_string();
         if let Some(ticket) = self.cache.ticket(&key) {
             return Ok(ticket);
         }
+        let from = request.connection().path().and_then(Addr::socket_addr).map(|from| from.ip());
+        let bring = self.clone().bring_to_cache(promised.name, owner, key.clone(), from);
+        self.fetching.join(&key, bring).await?;
+        self.cache.ticket(&key).ok_or_else(|| Failure::new("it was let go again"))
+    }
+
+    /// Brings a file for somebody at `from`; when it is dropped, nothing stays of it.
+    async fn bring_to_cache(
+        self: Arc<Self>,
+        name: String,
+        owner: Addr,
+        key: String,
+        from: Option<IpAddr>,
+    ) -> Result<(), Failure> {
         let _place = self.fetches.acquire().await?;
         let asked = self.peer.classic_request(owner, "FGET", name.clone());
         let asked = asked.timeout(limits::CLASSIC_FETCH_TIME).max_bytes(limits::CLASSIC_FILE);
-        let reply = asked.one().await?;
-        if reply.kind != "REPL" {
-            return Err(Failure::new(reply.text()));
+        let mut reply = asked.stream().await?;
+        if reply.kind() != "REPL" {
+            return Err(Failure::new("the old program does not give it"));
         }
         // Only now is it to be the name of a file.
         names::check(&name, names::native())?;
-        let (size, path) = (reply.body.len() as u64, self.cache.dir_of(&key).join(name.replace('/', "_")));
-        let written = path.clone();
-        tokio::task::spawn_blocking(move || std::fs::write(written, &reply.body)).await??;
-        let offer = Offer { paths: vec![path], name: Some(name), access: Access::Ticket, ..Offer::default() };
-        let (ticket, holding) = self.shares.hold(offer, Arc::<Progress>::default()).await?;
-        let brought = Brought { shares: self.shares.clone(), holding, ticket: ticket.clone() };
-        self.cache.add(&key, size, Some(brought))?;
-        Ok(ticket)
+        let size = reply.payload_len() as u64;
+        if from.is_some_and(|from| !lock(&self.allowance).may_fetch(from, size, self.now())) {
+            return Err(Failure::busy());
+        }
+        let (cache, file_name) = (self.cache.clone(), name.replace('/', "_"));
+        let (place, file) = spawn_blocking(move || cache.begin(&file_name, size)).await??;
+        let mut file = tokio::fs::File::from_std(file);
+        while let Some(part) = reply.next().await {
+            file.write_all(&part?).await?;
+        }
+        file.flush().await?;
+        let paths = vec![place.path().to_owned()];
+        let offer = Offer { paths, name: Some(name), access: Access::Ticket, ..Offer::default() };
+        let inner = self.clone();
+        // Not to be dropped half-way, which would leave a share that nobody knows of.
+        let keeping = tokio::spawn(async move {
+            let (ticket, holding) = inner.shares.hold(offer, Arc::<Progress>::default()).await?;
+            let brought = Brought { shares: inner.shares.clone(), holding, ticket };
+            let cache = inner.cache.clone();
+            Ok(spawn_blocking(move || cache.keep(&key, place, Some(brought))).await?)
+        });
+        keeping.await?
     }
 }

@@ -1,12 +1,15 @@
 //! Files of others, kept for those of the other protocol: a directory of bounded size.
 //!
-//! It is empty at the start. When it is full, what was used longest ago goes; a file that is just being sent is sent to its
-//! end. A file may come with a share of its own, for native peers, which ends with it.
+//! It is empty at the start. A file has its room from when its size is known, before it has come; if it does not come to
+//! be kept, whatever the reason, the room and what is on the disk are given back. When there is no room, what was used
+//! longest ago goes; a file that is just being sent is sent to its end. A file may come with a share of its own, for native
+//! peers, which ends with it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
@@ -14,35 +17,38 @@ use crate::holding::Holding;
 use crate::limits::{CLASSIC_CACHE, CLASSIC_CACHE_FILES};
 use crate::shares::Shares;
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. What it does blocks.
 pub(super) struct Cache {
     dir: PathBuf,
     kept: Mutex<Kept>,
+    /// Of all places.
+    bytes: Arc<AtomicU64>,
+    /// The name of the next directory.
+    next: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kept {
     files: BTreeMap<String, Entry>,
-    bytes: u64,
     /// Counts uses.
     clock: u64,
 }
 
 struct Entry {
-    size: u64,
+    place: Place,
     used: u64,
     brought: Option<Brought>,
 }
 
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("size", &self.size).finish_non_exhaustive()
-    }
+/// Room for one file, in a directory of its own; given back when dropped.
+pub(super) struct Place {
+    dir: PathBuf,
+    path: PathBuf,
+    size: u64,
+    all: Arc<AtomicU64>,
 }
 
-/// A share of a file that was brought over for native peers.
-#[derive(Clone)]
+/// A share of a file that was brought over for native peers; ends when dropped.
 pub(super) struct Brought {
     pub(super) shares: Shares,
     pub(super) holding: Arc<Holding>,
@@ -50,76 +56,94 @@ pub(super) struct Brought {
     pub(super) ticket: String,
 }
 
+impl Place {
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What stays is removed at the next start.
+        let _ = fs::remove_dir_all(&self.dir);
+        self.all.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Brought {
+    fn drop(&mut self) {
+        self.shares.let_go(&self.holding);
+    }
+}
+
 impl Cache {
     /// In this directory, which is made when something is kept; what it had before is removed.
     pub(super) fn new(dir: PathBuf) -> Self {
         // There may be nothing.
         let _ = fs::remove_dir_all(&dir);
-        Cache { dir, kept: Mutex::default() }
+        Cache { dir, kept: Mutex::default(), bytes: Arc::default(), next: AtomicU64::new(0) }
     }
 
-    /// Where a file is, or what is to become it is written.
-    pub(super) fn path(&self, key: &str, new: bool) -> PathBuf {
-        // Whoever writes there is told what is wrong.
-        let _ = fs::create_dir_all(&self.dir);
-        self.dir.join(if new { format!("{key}.new") } else { key.into() })
+    /// Makes room for a file of this name and size, and the file; others go for it.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn begin(&self, name: &str, size: u64) -> io::Result<(Place, File)> {
+        let dir = self.dir.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        let place = Place { path: dir.join(name), dir, size, all: self.bytes.clone() };
+        self.push_out();
+        fs::create_dir_all(&place.dir)?;
+        let file = File::create(&place.path)?;
+        Ok((place, file))
     }
 
-    /// The directory of a file that has to have a name of its own.
-    pub(super) fn dir_of(&self, key: &str) -> PathBuf {
-        let dir = self.dir.join(format!("{key}.d"));
-        let _ = fs::create_dir_all(&dir);
-        dir
+    /// Keeps a file that is whole.
+    pub(super) fn keep(&self, key: &str, place: Place, brought: Option<Brought>) {
+        let mut kept = lock(&self.kept);
+        kept.clock += 1;
+        let used = kept.clock;
+        let before = kept.files.insert(key.into(), Entry { place, used, brought });
+        drop(kept);
+        drop(before);
+        self.push_out();
+    }
+
+    /// Removes what was used longest ago, until the rest is not too much.
+    fn push_out(&self) {
+        let mut gone = Vec::new();
+        let mut kept = lock(&self.kept);
+        let mut bytes = self.bytes.load(Ordering::Relaxed);
+        while bytes > CLASSIC_CACHE || kept.files.len() > CLASSIC_CACHE_FILES {
+            let oldest = kept.files.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+            let Some(entry) = oldest.and_then(|key| kept.files.remove(&key)) else { break };
+            bytes -= entry.place.size;
+            gone.push(entry);
+        }
+        // Not while others wait for the lock.
+        drop(kept);
     }
 
     /// A file that is here, and its length.
     pub(super) fn open(&self, key: &str) -> Option<(File, u32)> {
-        let size = self.used(key)?.0;
-        Some((File::open(self.path(key, false)).ok()?, u32::try_from(size).ok()?))
+        self.used(key, |entry| {
+            Some((File::open(&entry.place.path).ok()?, u32::try_from(entry.place.size).ok()?))
+        })
     }
 
     /// The ticket of a file that was brought.
     pub(super) fn ticket(&self, key: &str) -> Option<String> {
-        Some(self.used(key)?.1?.ticket)
+        self.used(key, |entry| Some(entry.brought.as_ref()?.ticket.clone()))
     }
 
-    fn used(&self, key: &str) -> Option<(u64, Option<Brought>)> {
+    fn used<T>(&self, key: &str, by: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
         let mut kept = lock(&self.kept);
         kept.clock += 1;
         let now = kept.clock;
         let entry = kept.files.get_mut(key)?;
         entry.used = now;
-        Some((entry.size, entry.brought.clone()))
-    }
-
-    /// Keeps what was written to [`path`](Self::path) as new; others go for it.
-    ///
-    /// # Errors
-    /// It cannot be given its name.
-    pub(super) fn add(&self, key: &str, size: u64, brought: Option<Brought>) -> io::Result<()> {
-        let (new, path) = (self.path(key, true), self.path(key, false));
-        if new.exists() {
-            fs::rename(new, path)?;
-        }
-        let mut kept = lock(&self.kept);
-        kept.clock += 1;
-        let used = kept.clock;
-        kept.bytes += size;
-        if let Some(before) = kept.files.insert(key.into(), Entry { size, used, brought }) {
-            kept.bytes -= before.size;
-        }
-        while kept.bytes > CLASSIC_CACHE || kept.files.len() > CLASSIC_CACHE_FILES {
-            let oldest = kept.files.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-            let Some((key, gone)) = oldest.and_then(|key| kept.files.remove_entry(&key)) else { break };
-            kept.bytes -= gone.size;
-            // It takes room until the next start at most.
-            let _ = fs::remove_file(self.dir.join(&key));
-            let _ = fs::remove_dir_all(self.dir.join(format!("{key}.d")));
-            if let Some(brought) = gone.brought {
-                brought.shares.let_go(&brought.holding);
-            }
-        }
-        Ok(())
+        by(entry)
     }
 }
 
@@ -127,15 +151,19 @@ impl Cache {
 mod tests {
     use super::*;
 
+    fn cache(dir: &Path) -> (Cache, impl Fn() -> usize) {
+        let dir = dir.join("cache");
+        (Cache::new(dir.clone()), move || fs::read_dir(&dir).map_or(0, Iterator::count))
+    }
+
     #[test]
     fn what_was_used_longest_ago_goes_when_it_is_full() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::new(dir.path().join("cache"));
+        let (cache, files) = cache(dir.path());
         let add = |key: &str, size| {
-            fs::write(cache.path(key, true), key).unwrap();
-            cache.add(key, size, None).unwrap();
+            let (place, _) = cache.begin("file", size).unwrap();
+            cache.keep(key, place, None);
         };
-        let files = || fs::read_dir(dir.path().join("cache")).unwrap().count();
         for n in 0..CLASSIC_CACHE_FILES {
             add(&n.to_string(), 1);
         }
@@ -145,19 +173,39 @@ mod tests {
         assert_eq!(files(), CLASSIC_CACHE_FILES);
         // By bytes as well, and what is added again counts once.
         add("large", CLASSIC_CACHE - 10);
-        add("large", CLASSIC_CACHE - 10);
         assert_eq!(files(), 11);
+        add("large", CLASSIC_CACHE - 10);
+        assert_eq!(files(), 1);
         add("larger", CLASSIC_CACHE);
-        assert_eq!((files(), lock(&cache.kept).bytes), (1, CLASSIC_CACHE));
+        assert_eq!((files(), cache.bytes.load(Ordering::Relaxed)), (1, CLASSIC_CACHE));
+    }
+
+    #[test]
+    fn what_is_on_its_way_has_its_room_and_gives_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, files) = cache(dir.path());
+        let (place, _) = cache.begin("file", 10).unwrap();
+        cache.keep("kept", place, None);
+        let (place, mut file) = cache.begin("file", CLASSIC_CACHE - 5).unwrap();
+        io::Write::write_all(&mut file, b"some").unwrap();
+        assert!(cache.open("kept").is_none() && files() == 1, "it went for what is on its way");
+        drop(place);
+        assert_eq!((files(), cache.bytes.load(Ordering::Relaxed)), (0, 0));
+        assert!(cache.begin("no/such/place", 10).is_err());
+        assert_eq!((files(), cache.bytes.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
     fn what_was_there_before_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::new(dir.path().join("cache"));
-        fs::write(cache.path("a", true), "a").unwrap();
-        cache.add("a", 1, None).unwrap();
-        let cache = Cache::new(dir.path().join("cache"));
-        assert!(cache.open("a").is_none() && !dir.path().join("cache").exists());
+        let (before, files) = cache(dir.path());
+        let (place, _) = before.begin("file", 1).unwrap();
+        before.keep("a", place, None);
+        let on_its_way = before.begin("file", 1).unwrap();
+        // As after `kill -9`: nothing is dropped.
+        std::mem::forget((before, on_its_way));
+        assert_eq!(files(), 2);
+        let (again, files) = cache(dir.path());
+        assert!(again.open("a").is_none() && files() == 0);
     }
 }

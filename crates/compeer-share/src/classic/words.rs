@@ -86,8 +86,12 @@ fn words<const N: usize>(text: &str) -> Option<[&str; N]> {
 /// What a file of a share is called towards old programs: its last part, with `_` for white space, at which their
 /// messages would be cut.
 pub(super) fn name(path: &str) -> String {
-    let last = path.rsplit('/').next().unwrap_or(path);
-    last.chars().map(|letter| if letter.is_whitespace() { '_' } else { letter }).collect()
+    spaceless(path.rsplit('/').next().unwrap_or(path))
+}
+
+/// A name with `_` for white space.
+pub(super) fn spaceless(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_whitespace() { '_' } else { letter }).collect()
 }
 
 /// Whether all of `words` are in a name, without regard to case.
