@@ -89,7 +89,7 @@ impl PerPrefix {
 pub(crate) fn listen(inner: &Arc<Inner>, listeners: Vec<Box<dyn Listener>>) {
     lock(&inner.local_addrs).extend(listeners.iter().map(|listener| listener.local_addr()));
     // What a HELLO says from now on.
-    lock(&inner.recent_addrs).take();
+    inner.recent_addrs.forget();
     for mut listener in listeners {
         let of_task = inner.clone();
         accepting(inner, async move {

@@ -20,6 +20,7 @@ use tokio::sync::{broadcast, watch};
 use super::accept::{Callers, PerPrefix};
 use super::inner::{DEFAULT_CONNECTIONS, Inner};
 use super::{Peer, accept, keep};
+use crate::addrs::Recent;
 use crate::classic::{self, Classic};
 use crate::clock::Dice;
 use crate::error::SpawnError;
@@ -326,7 +327,8 @@ impl Builder {
             local_addrs: Mutex::default(),
             callers: Arc::new(callers),
             advertise: self.advertise,
-            recent_addrs: Mutex::default(),
+            recent_addrs: Recent::default(),
+            own_ips: Recent::default(),
             request_timeout: self.request_timeout,
             budget: Arc::new(Budget::new(limits::PROCESS_BUDGET)),
             tally: Arc::default(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use compeer_proto::frame::Hello;
 use compeer_proto::session::{Budget, Config, GoodbyeReason, Outcome, Role, Session};
-use compeer_proto::{Addr, Kind, PeerId, Time};
+use compeer_proto::{Addr, Kind, PeerId};
 use tokio::sync::{broadcast, watch};
 
 use super::accept::{Callers, PerPrefix};
@@ -54,7 +54,8 @@ pub(crate) struct Inner {
     pub(crate) local_addrs: Mutex<Vec<SocketAddr>>,
     pub(super) callers: Arc<Callers>,
     pub(crate) advertise: Vec<Addr>,
-    pub(crate) recent_addrs: Mutex<Option<(Time, Vec<Addr>)>>,
+    pub(crate) recent_addrs: addrs::Recent<Vec<Addr>>,
+    pub(crate) own_ips: addrs::Recent<Vec<IpAddr>>,
     pub(crate) request_timeout: Duration,
     pub(crate) budget: Arc<Budget>,
     pub(crate) tally: Arc<Tally>,
@@ -109,26 +110,11 @@ impl Inner {
         addrs::usable(&lock(&self.local_addrs))
     }
 
-    /// The same, asked of the system every few seconds at most: a flood of
-    /// callers is not to be a flood of questions about interfaces.
-    fn recent_addrs(&self) -> Vec<Addr> {
-        let now = self.clock.now();
-        let mut recent = lock(&self.recent_addrs);
-        match &*recent {
-            Some((at, addrs)) if now.since(*at) < RECENT => addrs.clone(),
-            _ => {
-                let addrs = self.own_addrs();
-                *recent = Some((now, addrs.clone()));
-                addrs
-            }
-        }
-    }
-
     /// A session whose HELLO says where we can be reached now.
     pub(crate) fn session(&self, dialled: bool) -> Session {
         let role = if dialled { Role::Dialer } else { Role::Acceptor };
         let mut hello = self.hello.clone();
-        hello.listen = self.recent_addrs();
+        hello.listen = self.recent_addrs.get(self.clock.now(), || self.own_addrs());
         let config = Config { budget: self.budget.clone(), ..Config::new(role, hello) };
         Session::new(config, self.clock.now())
     }
@@ -312,9 +298,6 @@ impl Peer {
         Arc::new(PeerHost(self.0.clone()))
     }
 }
-
-/// How old our own addresses may be in a HELLO.
-const RECENT: Duration = Duration::from_secs(5);
 
 /// How many links a peer may have when nothing else was set.
 pub(crate) const DEFAULT_CONNECTIONS: usize = limits::MAX_CONNECTIONS;
