@@ -448,6 +448,25 @@ async fn a_handler_that_does_not_end_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_say_a_whole_frame_in_time_is_left() {
+    let (peer, at) = framework().await;
+    let frame = |kind| compeer_proto::classic::encode(kind, b"hello").unwrap();
+    let next_one = [frame(b"RDTW"), frame(b"ECHO")[..10].to_vec()].concat();
+    for begun in [&[][..], &frame(b"ECHO")[..3], &frame(b"ECHO")[..10], &next_one] {
+        let began = peer.clock().now();
+        let mut tcp = TcpStream::connect(at).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.write_all(begun).unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // Beside the runtime, so that its time goes on.
+        std::thread::spawn(move || tell.send(tcp.read(&mut [0; 1])));
+        assert!(matches!(told.await.unwrap(), Ok(0)), "it was closed, and nothing said");
+        assert!(peer.clock().now().since(began) >= limits::CLASSIC_FRAME_TIMEOUT, "{begun:?}");
+    }
+    peer.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_nothing_of_a_reply_is_left() {
     let (tell, mut told) = tokio::sync::mpsc::channel(1);
     let huge = move |request: classic::Request| {
