@@ -213,3 +213,15 @@ fn up_joins_old_programs_and_says_so_when_it_leaves() {
     up.succeeds();
     assert_eq!(says(&mut second, "peers"), first_id);
 }
+
+#[test]
+fn old_programs_are_joined_again_when_nobody_of_them_is_left() {
+    let Some((mut old, id)) = filer(5) else { return };
+    let home = Home::new("home");
+    let mut up = home.up(&["--classic", "127.0.0.1:0", "--join", &format!("classic:{id}")]);
+    up.sees("joined the old program");
+    assert!(says(&mut old, "quit").contains("Quit: peer removed"));
+    up.sees("nobody is left");
+    up.sees("joined the old program");
+    assert!(home.run(&["peers"]).code(0).out.contains(&id));
+}

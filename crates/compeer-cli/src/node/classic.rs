@@ -57,7 +57,7 @@ pub(super) fn attach(peer: &Peer, shares: &Shares, settings: &Settings) -> Outco
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Node {
-    /// Joins the program at `at`, and those it knows; tries until that works.
+    /// Joins the program at `at`, and those it knows; tries until that works, and again when nobody of them is left.
     ///
     /// # Errors
     ///
@@ -73,10 +73,16 @@ impl Node {
             loop {
                 let reason = match classic.join(at.clone(), hops).await {
                     Ok(members) => {
-                        return node
-                            .state
-                            .feed
-                            .tell(NodeEvent::ClassicJoined { addr: at.to_string(), members });
+                        let addr = at.to_string();
+                        node.state.feed.tell(NodeEvent::ClassicJoined { addr, members });
+                        told.clear();
+                        let joined = node.peer.clock().now();
+                        classic.alone().await;
+                        // Who takes us in and is gone at once is no better than who does not.
+                        if node.peer.clock().now().since(joined) > PAUSES.1 {
+                            pause = PAUSES.0;
+                        }
+                        format!("classic:{at}: of those that were joined nobody is left")
                     }
                     Err(JoinError::Call(error)) => blame::classic(&format!("classic:{at}"), &error).message,
                     Err(error) => format!("classic:{at}: {error}"),

@@ -33,7 +33,7 @@ pub(crate) enum NodeEvent {
     FilesOffered { peer: PeerId, name: String, share: String, files: u64, bytes: u64, accepted: bool },
     /// What a peer offered has come, by itself; `path` is raw.
     FilesCame { peer: PeerId, name: String, share: String, path: String, bytes: u64 },
-    /// The programs of the classic protocol around one have been joined; so many are in the roster.
+    /// The programs of the classic protocol around one have been joined; so many have taken this one in.
     ClassicJoined { addr: String, members: usize },
     /// Anything else the user should know.
     Trouble { message: String },
