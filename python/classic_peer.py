@@ -71,7 +71,7 @@ class BTPeer:
         self.serverport = int(serverport)
         self.serverhost = serverhost or self.__ownhost()
         self.myid = myid or "%s:%d" % (self.serverhost, self.serverport)
-        self.peerlock = threading.Lock()
+        self.peerlock = threading.Lock()  # for handlers: old ones take it around what they do with peers
         self.peers = {}
         self.shutdown = False
         self.handlers = {}

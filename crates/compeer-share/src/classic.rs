@@ -101,17 +101,18 @@ pub(crate) struct Inner {
     /// Those that answer searches of ours. Apart from the others, so that nobody takes a name before it is asked for.
     told: Mutex<Names<Told>>,
     /// Files of native peers that were told to old programs.
-    elsewhere: Mutex<Names<Elsewhere>>,
+    elsewhere: Mutex<Names<Vec<Elsewhere>>>,
     /// Our own public files.
     index: tokio::sync::Mutex<Arc<Index>>,
     cache: Arc<Cache>,
     fetching: Fetching,
     allowance: Mutex<Allowance>,
-    /// What one address may ask for, what others may have us call there, and what native peers have brought.
+    /// What one household may ask for, what others may have us call there, and what native peers have brought.
     askers: Mutex<Rates<IpAddr>>,
     called: Mutex<Rates<IpAddr>>,
     bringers: Mutex<Rates<PeerId>>,
-    calls: Arc<Semaphore>,
+    calls: Semaphore,
+    checks: Semaphore,
     searches: Arc<Semaphore>,
     looks: Semaphore,
     fetches: Semaphore,
@@ -149,7 +150,8 @@ impl Classic {
             askers: rates(limits::CLASSIC_BURST, limits::CLASSIC_A_SECOND),
             called: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
             bringers: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
-            calls: Arc::new(Semaphore::new(limits::CLASSIC_CALLS)),
+            calls: Semaphore::new(limits::CLASSIC_CALLS),
+            checks: Semaphore::new(limits::CLASSIC_CHECKS),
             searches: Arc::new(Semaphore::new(limits::CLASSIC_SEARCHES)),
             looks: Semaphore::new(limits::CLASSIC_LOOKS_AT_ONCE),
             fetches: Semaphore::new(limits::CLASSIC_FETCHES),
@@ -215,13 +217,17 @@ impl Inner {
     /// Calls an old program because somebody else would have us do so: not too often, not too many at a time, and what
     /// it answers is bounded.
     async fn call(&self, at: Addr, kind: &str, body: String) -> Option<Vec<compeer::Message>> {
-        if let Some(addr) = at.socket_addr()
-            && !lock(&self.called).may(addr.ip().to_canonical(), self.now())
-        {
+        if !self.may_be_called(&at) {
             return None;
         }
         let _place = self.calls.acquire().await.ok()?;
         self.ask(at, kind, body).await.ok()
+    }
+
+    /// Whether others may have us call there once more.
+    fn may_be_called(&self, at: &Addr) -> bool {
+        // Names of hosts are those that the user gave.
+        at.prefix().is_none_or(|household| lock(&self.called).may(household, self.now()))
     }
 
     /// Asks an old program for something short.
@@ -234,3 +240,6 @@ impl Inner {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

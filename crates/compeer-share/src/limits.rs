@@ -250,28 +250,36 @@ pub const MAX_FETCHED: usize = 64;
 /// of them.
 pub const MAX_CLASSIC: usize = 256;
 
+/// Those of them that joined from one household, an IPv4 address or an IPv6 /56. Unit: programs. Loopback is exempt. A
+/// guess: more than one router has behind it, and far from the whole roster.
+pub const CLASSIC_HOUSEHOLD: usize = 32;
+
 /// Longest id of such a program, longest key of a search, longest name of a file. Unit: bytes of UTF-8. That of a name on
 /// any file system we know.
 pub const MAX_CLASSIC_WORD: usize = 255;
 
-/// What one address may ask for at once that has us do, remember or tell others something (JOIN, QUIT, QUER, RESP, FGET). Unit:
+/// What one household may ask for at once that has us do, remember or tell others something (JOIN, QUIT, QUER, RESP, FGET). Unit:
 /// requests. A guess: a program that joins and searches by hand is far from it.
 pub const CLASSIC_BURST: f64 = 64.0;
 
 /// And how many a second after that. Unit: requests per second.
 pub const CLASSIC_A_SECOND: f64 = 8.0;
 
-/// Calls that others can have us make to one address at once: answers to searches, and who says he is there. Unit: calls.
+/// Calls that others can have us make to one household at once: answers to searches, and who says he is there. Unit: calls.
 pub const CLASSIC_CALLS_BURST: f64 = 32.0;
 
 /// And how many a second after that. Unit: calls per second. Nobody is flooded by them.
 pub const CLASSIC_CALLS_A_SECOND: f64 = 4.0;
 
-/// Addresses that are counted for the above. Unit: addresses; when all have just asked, a new one has to wait.
+/// Households that are counted for the above. Unit: households; when all have just asked, a new one has to wait.
 pub const CLASSIC_COUNTED: usize = 4096;
 
 /// Calls to programs of the classic protocol under way at a time that others had us make. Unit: calls. A guess.
 pub const CLASSIC_CALLS: usize = 64;
+
+/// Calls under way at a time that see whether those in the roster are still there. Unit: calls. As many again, so that they
+/// keep no search waiting.
+pub const CLASSIC_CHECKS: usize = 64;
 
 /// How long such a call may take.
 pub const CLASSIC_CALL_TIME: Duration = Duration::from_secs(5);
@@ -297,6 +305,10 @@ pub const CLASSIC_WAIT: Duration = Duration::from_secs(2);
 
 /// Files that are remembered which others said they have. Unit: names; the oldest goes.
 pub const CLASSIC_NAMES: usize = 1024;
+
+/// Native peers that are remembered as having a file of one name. Unit: peers; the one heard of longest ago goes. A guess:
+/// when one is gone or does not have what it said, there is another one to try.
+pub const CLASSIC_PROVIDERS: usize = 4;
 
 /// How long such a name is good: a promise to bring the file, too. A guess: as long as somebody thinks about what was found.
 pub const CLASSIC_TOLD_FOR: Duration = Duration::from_secs(600);
@@ -348,8 +360,9 @@ pub const CLASSIC_CACHE_FILES: usize = 64;
 /// Programs that are called while joining. Unit: programs. A guess: more than a roster has any use for.
 pub const CLASSIC_VISITS: usize = 64;
 
-/// Bytes of a list of programs that are read. Unit: bytes. Some thousand programs.
-pub const CLASSIC_LIST: u32 = 128 * 1024;
+/// Bytes of a list of programs that are read. Unit: bytes. About twice the longest of ours: [`MAX_CLASSIC`] programs, each
+/// with an id and a host of [`MAX_CLASSIC_WORD`].
+pub const CLASSIC_LIST: u32 = 256 * 1024;
 
 /// Checks in a row that a program in the roster may miss. Unit: checks. The original forgives none.
 pub const CLASSIC_MISSES: u32 = 3;

@@ -1,5 +1,7 @@
 //! The file-sharing program of 2007: every recorded exchange, joining, floods, and the bridge between the two networks.
 
+#[path = "support/old.rs"]
+mod old;
 #[path = "support/people.rs"]
 mod people;
 
@@ -9,50 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use compeer::{Identity, Peer, classic};
-use compeer_share::classic::{Classic, JoinError, Settings};
-use compeer_share::{Access, Offer, Shares, Store, limits};
+use compeer::{Identity, classic};
+use compeer_share::classic::{Classic, JoinError};
+use compeer_share::{Access, Offer, limits};
+use old::{ask, frame, heard, listener, old, publish, reply, until};
 use people::{Person, SOON, noise, within};
 use serde_json::Value;
-
-/// Somebody who speaks with old programs, and where they call.
-async fn old(max_peers: usize, at: Option<&str>) -> (Person, Classic, SocketAddr) {
-    let (home, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let identity = Identity::generate();
-    let builder = Peer::builder().identity(identity.clone()).listen("127.0.0.1:0").classic("127.0.0.1:0");
-    let peer = builder.spawn().await.unwrap();
-    let shares = Shares::attach(&peer, identity, Store::at(home.path()));
-    let at = at.map(|at| at.parse().unwrap());
-    let classic = Classic::attach(&shares, Settings { max_peers, at }).unwrap();
-    let addr = peer.classic_addrs()[0];
-    (Person { peer, shares, home, files }, classic, addr)
-}
-
-/// Shares a new file with everybody.
-async fn publish(person: &Person, name: &str, bytes: &[u8]) {
-    let paths = vec![person.write(name, bytes)];
-    person.offer_as(Offer { paths, access: Access::Public, ..Offer::default() }).await;
-}
-
-/// Asks an old program, or one that acts as such; kinds and texts of the replies.
-async fn ask(person: &Person, at: SocketAddr, kind: &str, body: &str) -> Vec<(String, String)> {
-    let replies = person.peer.classic_request(at, kind, body.to_owned()).all().await.unwrap();
-    replies.into_iter().map(|reply| (reply.kind.to_string(), reply.text())).collect()
-}
-
-fn reply(kind: &str, text: &str) -> Vec<(String, String)> {
-    vec![(kind.into(), text.into())]
-}
-
-/// Waits until something is so.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
-    within(async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 fn bytes(hex: &Value) -> Vec<u8> {
     data_encoding::HEXLOWER.decode(hex.as_str().unwrap().as_bytes()).unwrap()
@@ -109,24 +73,6 @@ async fn what_was_not_shared_with_everybody_does_not_leave() {
     // What was changed since is not what was shared.
     filer.write("album/a song.txt", b"something else");
     assert_eq!(ask(&filer, at, "FGET", "a_song.txt").await, reply("ERRO", "Error reading file"));
-}
-
-/// Counts who calls; a search is answered there.
-fn listener() -> (SocketAddr, Arc<AtomicUsize>) {
-    listener_at("127.0.0.1:0")
-}
-
-fn listener_at(at: &str) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind(at).unwrap();
-    let (at, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let counted = calls.clone();
-    std::thread::spawn(move || {
-        for call in listener.incoming() {
-            drop(call);
-            counted.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    (at, calls)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,30 +199,6 @@ async fn what_one_network_has_the_other_finds_and_fetches() {
     assert!(within(far.shares.bring(&nobody)).await.is_err());
 }
 
-/// Somebody who waits for answers to a search.
-fn heard() -> (SocketAddr, std::sync::mpsc::Receiver<(String, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = listener.local_addr().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for tcp in listener.incoming().flatten() {
-            let mut frame = Vec::new();
-            let mut tcp = tcp;
-            tcp.set_read_timeout(Some(SOON)).unwrap();
-            let mut header = [0; 8];
-            if tcp.read_exact(&mut header).is_err() || header[..4] != *b"RESP" {
-                continue;
-            }
-            frame.resize(u32::from_be_bytes(header[4..].try_into().unwrap()) as usize, 0);
-            tcp.read_exact(&mut frame).unwrap();
-            let text = String::from_utf8(frame).unwrap();
-            let (name, owner) = text.split_once(' ').unwrap();
-            let _ = tell.send((name.to_owned(), owner.to_owned()));
-        }
-    });
-    (at, told)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_too_large_for_an_old_program_is_not_begun() {
     let (filer, _classic, at) = old(0, None).await;
@@ -321,10 +243,6 @@ fn crowd() -> (SocketAddr, Arc<AtomicUsize>) {
     (at, asked)
 }
 
-fn frame(kind: &str, text: &str) -> Vec<u8> {
-    [kind.as_bytes(), &(text.len() as u32).to_be_bytes(), text.as_bytes()].concat()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn joining_ends_however_many_there_are() {
     let (_new, new, _) = old(0, None).await;
@@ -332,32 +250,4 @@ async fn joining_ends_however_many_there_are() {
     let error = within(new.join(at, u8::MAX)).await.unwrap_err();
     assert!(matches!(error, JoinError::NoRoom), "{error}");
     assert_eq!(asked.load(Ordering::SeqCst), limits::CLASSIC_VISITS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_more_searches_are_worked_on_than_there_are_places() {
-    let (filer, _classic, at) = old(0, None).await;
-    let name = "abcdefghijklmnopqrstuvwxyz0123456789-song.txt";
-    publish(&filer, name, b"la").await;
-    // Somebody who takes calls and never answers holds each search until the call is given up.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let back = silent.local_addr().unwrap();
-    let (other, calls) = listener_at("127.0.0.2:0");
-    let began = std::time::Instant::now();
-    for n in 0..limits::CLASSIC_SEARCHES {
-        ask(&filer, at, "QUER", &format!("{back} {} 0", &name[n..n + 5])).await;
-    }
-    let one_more = ask(&filer, at, "QUER", &format!("{other} song 0")).await;
-    assert_eq!(one_more, reply("REPL", "Query ACK: song"));
-    if began.elapsed() >= limits::CLASSIC_CALL_TIME {
-        return; // The machine is so busy that places are free again.
-    }
-    // When they are, the next one has its turn, and is the only one who was called.
-    until(async || {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        ask(&filer, at, "QUER", &format!("{other} song 0")).await;
-        calls.load(Ordering::SeqCst) > 0
-    })
-    .await;
-    assert!(began.elapsed() >= limits::CLASSIC_CALL_TIME, "nobody had a turn before");
 }

@@ -232,6 +232,11 @@ impl Failure {
     pub fn busy() -> Self {
         Failure(Outcome::Busy)
     }
+
+    /// Whether it is [`busy`](Self::busy): nothing was done, and it may be tried again.
+    pub fn is_busy(&self) -> bool {
+        self.0 == Outcome::Busy
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {

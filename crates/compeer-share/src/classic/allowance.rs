@@ -3,10 +3,11 @@
 //! Pure. It is counted by household, so that nobody has more of it by more ports or addresses; searches also over all
 //! strangers together, as our neighbours count them as ours: what is left is for the user.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use compeer::{Addr, Time};
+use compeer::Time;
 
+use super::words::household;
 use crate::limits::{
     CLASSIC_BYTES_A_SECOND, CLASSIC_BYTES_BURST, CLASSIC_COUNTED, CLASSIC_FINDS_A_SECOND,
     CLASSIC_FINDS_BURST, CLASSIC_HOUSE_FINDS_A_SECOND, CLASSIC_HOUSE_FINDS_BURST,
@@ -41,10 +42,6 @@ impl Allowance {
     pub(super) fn may_fetch(&mut self, from: IpAddr, bytes: u64, now: Time) -> bool {
         self.bytes.take(household(from), bytes as f64, now)
     }
-}
-
-fn household(ip: IpAddr) -> IpAddr {
-    Addr::from(SocketAddr::new(ip, 0)).prefix().unwrap_or(ip)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use compeer::{Failure, RequestError, classic};
 
-use super::roster::Refused;
-use super::words::{self, Member, Query, plausible};
+use super::roster::{Refused, Sight};
+use super::words::{self, Member, Query, household, plausible};
 use super::{Inner, Told, files, lock};
 use crate::limits;
 
@@ -43,7 +43,7 @@ where
 impl Inner {
     /// Counts a message that makes us do, remember or tell others something, which nobody may do too often.
     pub(super) fn count(&self, request: &classic::Request) -> Result<(), Failure> {
-        let may = lock(&self.askers).may(request.remote_addr().ip().to_canonical(), self.now());
+        let may = lock(&self.askers).may(household(request.remote_addr().ip()), self.now());
         if may { Ok(()) } else { Err(Failure::busy()) }
     }
 
@@ -74,14 +74,18 @@ async fn list(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failur
 async fn join(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
     let member = Member::read(&inner.counted(&request)?).ok_or_else(malformed)?;
     let from = request.remote_addr().ip();
-    let added = inner.roster().add(member.clone(), Some(from));
+    let added = inner.roster().add(member.clone(), Some(from), &inner.peer.own_ips());
     match added {
         Ok(()) => {
             request.reply(format!("Join: peer added: {}", member.id)).await?;
             // Searches go to whoever answers to the name that was given here.
             let called = inner.roster().callable().into_iter().find(|(other, _, _)| *other == member);
             if let Some((_, at, _)) = called {
-                tokio::spawn(async move { inner.meet(&member, at).await });
+                tokio::spawn(async move {
+                    // The semaphore is never closed.
+                    let _place = inner.calls.acquire().await;
+                    inner.meet(&member, at).await;
+                });
             }
             Ok(())
         }
@@ -117,35 +121,42 @@ async fn query(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failu
     // name of somebody else, or of ourselves.
     if let Some(back) = inner.may_call(&query.back, from)
         && let Ok(place) = inner.searches.clone().try_acquire_owned()
-        && lock(&inner.seen).is_new(&query, inner.now())
     {
-        tokio::spawn(async move {
-            inner.search_for(query, back, from).await;
-            drop(place);
-        });
+        let sight = lock(&inner.seen).note(&query, inner.now());
+        if sight != Sight::Old {
+            tokio::spawn(async move {
+                inner.search_for(query, sight, back, from).await;
+                drop(place);
+            });
+        }
     }
     Ok(())
 }
 
 async fn response(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failure> {
     let Some((file, owner)) = words::response(&inner.counted(&request)?) else { return Ok(()) };
-    // Nothing is looked up or opened for it: it is a name that somebody said.
-    lock(&inner.heard).add(file.clone(), ());
-    if inner.is_wanted(&file)
-        && let Some(at) = inner.may_call(&owner, request.remote_addr().ip())
-    {
-        let when = inner.now();
-        let mut told = lock(&inner.told);
-        // The first one keeps the name, while it is fresh.
-        if told.get(&file).is_some_and(|told| when.since(told.when) >= limits::CLASSIC_TOLD_FOR) {
-            told.remove(&file);
-        }
-        told.add(file, Told { owner, at, when });
-    }
+    inner.hear(file, owner, request.remote_addr().ip());
     Ok(())
 }
 
 impl Inner {
+    /// Somebody at `from` says that `owner` has a file.
+    pub(super) fn hear(&self, file: String, owner: String, from: IpAddr) {
+        // Nothing is looked up or opened for it: it is a name that somebody said.
+        lock(&self.heard).add(file.clone(), ());
+        if self.is_wanted(&file)
+            && let Some(at) = self.may_call(&owner, from)
+        {
+            let when = self.now();
+            let mut told = lock(&self.told);
+            // The first one keeps the name, while it is fresh.
+            if told.get(&file).is_some_and(|told| when.since(told.when) >= limits::CLASSIC_TOLD_FOR) {
+                told.remove(&file);
+            }
+            told.add(file, Told { owner, at, when });
+        }
+    }
+
     /// Where an id may be called that somebody at `from` has named: a plausible address, or that of somebody we searched
     /// already.
     pub(super) fn may_call(&self, id: &str, from: IpAddr) -> Option<compeer::Addr> {
@@ -153,13 +164,17 @@ impl Inner {
             let searchable = self.roster().searchable();
             searchable.into_iter().find(|(member, _)| member.id == id).map(|(_, at)| at)
         };
-        plausible(id, from).map(Into::into).or_else(known).filter(|_| id != self.own.id)
+        plausible(id, from, &self.peer.own_ips()).map(Into::into).or_else(known).filter(|_| id != self.own.id)
     }
 
-    /// Works on a search of somebody else: the first file that fits is told to him, else others are asked as well.
-    async fn search_for(&self, query: Query, back: compeer::Addr, from: IpAddr) {
+    /// Works on a search of somebody else: the first file that fits is told to him, else others are asked as well. One that
+    /// was answered already is only handed on.
+    async fn search_for(&self, query: Query, sight: Sight, back: compeer::Addr, from: IpAddr) {
+        let new = sight == Sight::New;
         if let Ok(Some(file)) = self.public_fitting(&query.key).await {
-            self.tell(back, &file.name).await;
+            if new {
+                self.tell(back, &file.name).await;
+            }
             return;
         }
         let forwarded = async {
@@ -167,7 +182,13 @@ impl Inner {
                 self.spread(&Query { ttl: query.ttl - 1, ..query.clone() }).await;
             }
         };
-        let (_, file) = tokio::join!(forwarded, self.find_elsewhere(&query.key, from));
+        let found = async {
+            match new {
+                true => self.find_elsewhere(&query.key, from).await,
+                false => None,
+            }
+        };
+        let (_, file) = tokio::join!(forwarded, found);
         if let Some(file) = file {
             self.tell(back, &file).await;
         }

@@ -14,6 +14,7 @@ use compeer::{Addr, Failure, Request, RequestError, ShareTicket};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
+use super::roster::Sight;
 use super::words::{self, Query};
 use super::{Inner, Told, cache::Brought, lock};
 use crate::hash::Progress;
@@ -69,7 +70,7 @@ impl Inner {
             return Vec::new();
         }
         let query = Query { back: self.own.id.clone(), key: (*key).into(), ttl: limits::CLASSIC_TTL };
-        if lock(&self.seen).is_new(&query, self.now()) {
+        if lock(&self.seen).note(&query, self.now()) == Sight::New {
             self.note_asked(&query.key);
             let waited = async {
                 self.spread(&query).await;

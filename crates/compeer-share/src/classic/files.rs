@@ -5,6 +5,7 @@
 //! was told then, fetched into the cache, and sent from there. A name that others told us of is answered without
 //! looking for it anywhere. A fetch that nobody waits for any more is given up.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use tokio::fs::File;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::words::{fits, name, scope};
+use super::roster::Provider;
+use super::words::{fits, household, name, scope};
 use super::{Inner, lock};
 use crate::limits;
 
@@ -38,23 +40,32 @@ pub(super) async fn get(inner: Arc<Inner>, request: classic::Request) -> Result<
             Err(_) => Ok(request.reply_kind("ERRO", unreadable).await?),
         };
     }
-    let elsewhere = lock(&inner.elsewhere).get(wanted).cloned();
-    if let Some(elsewhere) = elsewhere {
+    let providers = lock(&inner.elsewhere).providers(wanted);
+    for provider in &providers {
         let fetched = tokio::select! {
             biased;
-            fetched = inner.fetch(&elsewhere, request.remote_addr().ip()) => fetched,
+            fetched = inner.fetch(provider, request.remote_addr().ip()) => fetched,
             () = request.hung_up() => return Err(Failure::new("nobody waits for the file any more")),
         };
-        return match fetched {
-            Ok((file, len)) => Ok(request.reply_from("REPL", len, file).await?),
+        match fetched {
+            Ok((file, len)) => return Ok(request.reply_from("REPL", len, file).await?),
+            // Not for this caller, or not now.
+            Err(error) if error.is_busy() => {}
             Err(error) => {
                 tracing::debug!(%error, "a file of a peer cannot be had for an old program");
-                Ok(request.reply_kind("ERRO", unreadable).await?)
+                lock(&inner.elsewhere).failed(wanted, provider);
             }
-        };
+        }
     }
-    let heard = lock(&inner.heard).get(wanted).is_some();
-    Ok(request.reply_kind("ERRO", if heard { unreadable } else { "File not found" }).await?)
+    let known = !providers.is_empty() || lock(&inner.heard).get(wanted).is_some();
+    Ok(request.reply_kind("ERRO", if known { unreadable } else { "File not found" }).await?)
+}
+
+impl Provider for Elsewhere {
+    fn same(&self, other: &Self) -> bool {
+        let ids = |one: &Self| one.ticket.peers.iter().map(|peer| peer.id).collect::<BTreeSet<_>>();
+        ids(self) == ids(other)
+    }
 }
 
 impl Inner {
@@ -87,7 +98,7 @@ impl Inner {
                 if let Some(entry) = fitting {
                     let name = name(&entry.path);
                     let path = entry.path.clone();
-                    lock(&self.elsewhere).add(name.clone(), Elsewhere { ticket: found.ticket, path });
+                    lock(&self.elsewhere).put(&name, Elsewhere { ticket: found.ticket, path });
                     return Some(name);
                 }
             }
@@ -103,10 +114,10 @@ impl Inner {
         let connected: Vec<_> = self.peer.connections().iter().map(|connection| connection.peer_id).collect();
         let strangers = ticket.peers.iter().filter(|peer| !connected.contains(&peer.id));
         let mut addrs = strangers.flat_map(|peer| &peer.addrs).map(|addr| addr.socket_addr());
-        let (now, mut called) = (self.now(), lock(&self.called));
+        let (now, own, mut called) = (self.now(), self.peer.own_ips(), lock(&self.called));
         addrs.all(|addr| {
-            let ip = addr.map(|addr| addr.ip().to_canonical());
-            ip.is_some_and(|ip| scope(ip) >= scope(from) && called.may(ip, now))
+            let ip = addr.map(|addr| addr.ip());
+            ip.is_some_and(|ip| scope(ip, &own) >= scope(from, &own) && called.may(household(ip), now))
         })
     }
 
@@ -118,7 +129,8 @@ impl Inner {
         }
         let fetch = self.clone().fetch_to_cache(wanted.clone(), key.clone(), from);
         self.fetching.join(&key, fetch).await?;
-        self.cached(&key).await?.ok_or_else(|| Failure::new("it was let go again"))
+        // It may have been let go again.
+        self.cached(&key).await?.ok_or_else(Failure::busy)
     }
 
     async fn cached(&self, key: &str) -> Result<Option<(File, u32)>, Failure> {

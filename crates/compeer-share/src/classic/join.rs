@@ -31,16 +31,17 @@ pub enum JoinError {
 
 impl Classic {
     /// Joins the program at `at` and those it knows, and so on `hops` times in all (1: it alone), until the roster is full.
-    /// Gives how many there are in the roster then.
+    /// Gives how many have taken us in, or had done so before.
     ///
     /// # Errors
-    /// [`JoinError`]; those that are in the roster already stay.
+    /// [`JoinError`], when nobody has; who is in the roster already stays there.
     pub async fn join(&self, at: impl Into<Addr>, hops: u8) -> Result<usize, JoinError> {
         let inner = &self.inner;
         let at = at.into();
         let (mut visited, mut visits) = (BTreeSet::new(), 1);
+        let own = inner.peer.own_ips();
         // Who is asked next is at the end.
-        let listed = inner.visit(None, at.clone(), &mut visited).await?;
+        let (mut joined, listed) = inner.visit(None, at.clone(), &mut visited).await?;
         let mut next: Vec<_> =
             listed.into_iter().rev().map(|member| (member, hops.saturating_sub(1))).collect();
         while let Some((member, hops)) = next.pop() {
@@ -53,16 +54,21 @@ impl Classic {
             }
             // Nobody has us call what is nearer to us than the one who was named by the user.
             let from = at.socket_addr().map(|addr| addr.ip());
-            let Some(there) = reachable(&member, from) else { continue };
+            let Some(there) = reachable(&member, from, &own) else { continue };
             visits += 1;
-            if let Ok(listed) = inner.visit(Some(member.id), there, &mut visited).await {
+            if let Ok((more, listed)) = inner.visit(Some(member.id), there, &mut visited).await {
+                joined += more;
                 next.extend(listed.into_iter().rev().map(|member| (member, hops - 1)));
             }
         }
-        match inner.roster().list().len() {
-            0 => Err(JoinError::NoRoom),
-            members => Ok(members),
-        }
+        if joined == 0 { Err(JoinError::NoRoom) } else { Ok(joined) }
+    }
+
+    /// Waits until nobody is in the roster.
+    pub async fn alone(&self) {
+        let mut size = self.inner.roster().size();
+        // The sender lives as long as the roster.
+        let _ = size.wait_for(|size| *size == 0).await;
     }
 
     /// Says QUIT to all in the roster.
@@ -75,46 +81,48 @@ impl Classic {
 }
 
 /// Where somebody who was listed may be called.
-fn reachable(member: &Member, from: Option<IpAddr>) -> Option<Addr> {
+fn reachable(member: &Member, from: Option<IpAddr>, own: &[IpAddr]) -> Option<Addr> {
     match from {
-        Some(from) => plausible(&format!("{}:{}", member.host, member.port), from).map(Into::into),
+        Some(from) => plausible(&format!("{}:{}", member.host, member.port), from, own).map(Into::into),
         // The user named a host.
         None => member.addr(),
     }
 }
 
-fn text(reply: &Message) -> String {
-    reply.text()
-}
-
 impl Inner {
-    /// Asks one for its name, to be taken in, and for those it knows.
+    /// Asks one for its name, to be taken in, and for those it knows. How many have taken us in: it or nobody.
     async fn visit(
         &self,
         id: Option<String>,
         at: Addr,
         visited: &mut BTreeSet<String>,
-    ) -> Result<Vec<Member>, JoinError> {
+    ) -> Result<(usize, Vec<Member>), JoinError> {
         visited.extend(id);
         let name = self.ask(at.clone(), "NAME", String::new()).await?;
-        let name = name.first().filter(|reply| reply.kind == "REPL").map(text).ok_or(JoinError::NoName)?;
+        let name =
+            name.first().filter(|reply| reply.kind == "REPL").map(Message::text).ok_or(JoinError::NoName)?;
         let member = Member::read(&format!("{name} {} {}", at.host(), at.port())).ok_or(JoinError::NoName)?;
         visited.insert(member.id.clone());
         let joined = self.ask(at.clone(), "JOIN", self.own.to_string()).await?;
         let knows_us =
-            |reply: &Message| reply.kind == "REPL" || text(reply).starts_with("Join: peer already inserted");
-        if joined.first().is_some_and(knows_us) {
+            |reply: &Message| reply.kind == "REPL" || reply.text().starts_with("Join: peer already inserted");
+        let joined = joined.first().is_some_and(knows_us);
+        if joined {
             // It may be in already.
-            let _ = self.roster().add(member, None);
+            let _ = self.roster().add(member, None, &[]);
         }
         let listed = self.ask(at, "LIST", String::new()).await.unwrap_or_default();
-        Ok(listed.iter().skip(1).filter_map(|reply| Member::read(&text(reply))).collect())
+        let listed = listed.iter().skip(1).filter_map(|reply| Member::read(&reply.text()));
+        Ok((usize::from(joined), listed.collect()))
     }
 
-    /// Sees whether somebody answers to his name.
+    /// Sees whether somebody answers to his name. The caller has a place for a call.
     pub(super) async fn meet(&self, member: &Member, at: Addr) {
-        if let Some(replies) = self.call(at.clone(), "NAME", String::new()).await {
-            let named = replies.first().is_some_and(|reply| reply.kind == "REPL" && text(reply) == member.id);
+        if self.may_be_called(&at)
+            && let Ok(replies) = self.ask(at.clone(), "NAME", String::new()).await
+        {
+            let named =
+                replies.first().is_some_and(|reply| reply.kind == "REPL" && reply.text() == member.id);
             if named {
                 self.roster().met(member, &at);
             }
@@ -126,11 +134,10 @@ impl Inner {
     pub(super) async fn check(&self) {
         let members = self.roster().callable();
         let checks = members.into_iter().map(|(member, at, met)| async move {
-            let there = {
-                let _place = self.calls.acquire().await;
-                let pinged = self.ask(at.clone(), "PING", String::new()).await;
-                !matches!(pinged, Err(classic::Error::Unreachable(..) | classic::Error::TimedOut))
-            };
+            // The semaphore is never closed.
+            let _place = self.checks.acquire().await;
+            let pinged = self.ask(at.clone(), "PING", String::new()).await;
+            let there = !matches!(pinged, Err(classic::Error::Unreachable(..) | classic::Error::TimedOut));
             match there {
                 false => self.roster().missed(&member.id),
                 true => self.roster().there(&member.id),

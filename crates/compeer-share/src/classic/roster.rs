@@ -5,18 +5,21 @@
 //! can say that somebody else would like our searches. It is called where it may be called on its word, decided once, when
 //! it joins: never a host that would have to be looked up, nor one that is nearer to us than it is.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use compeer::{Addr, Time};
+use tokio::sync::watch;
 
-use super::words::{Member, Query, plausible};
-use crate::limits::{CLASSIC_MISSES, CLASSIC_SEEN, CLASSIC_SEEN_FOR, MAX_CLASSIC};
+use super::words::{Member, Query, household, plausible};
+use crate::limits::{
+    CLASSIC_HOUSEHOLD, CLASSIC_MISSES, CLASSIC_PROVIDERS, CLASSIC_SEEN, CLASSIC_SEEN_FOR, MAX_CLASSIC,
+};
 
 /// Why somebody is not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// There are too many.
+    /// There are too many, or too many of that household.
     Full,
     /// It is there, or it is us.
     Known,
@@ -41,18 +44,19 @@ pub(super) struct Roster {
     own: String,
     most: usize,
     all: Vec<Entry>,
+    size: watch::Sender<usize>,
 }
 
 impl Roster {
     /// For at most `most` (0: [`MAX_CLASSIC`]).
     pub(super) fn new(own: String, most: usize) -> Self {
         let most = if most == 0 { MAX_CLASSIC } else { most.min(MAX_CLASSIC) };
-        Roster { own, most, all: Vec::new() }
+        Roster { own, most, all: Vec::new(), size: watch::Sender::new(0) }
     }
 
-    /// Takes somebody in; never changes one that is there.
-    pub(super) fn add(&mut self, member: Member, by: Option<IpAddr>) -> Result<(), Refused> {
-        if self.is_full() {
+    /// Takes somebody in; never changes one that is there. `own`: the addresses of this machine.
+    pub(super) fn add(&mut self, member: Member, by: Option<IpAddr>, own: &[IpAddr]) -> Result<(), Refused> {
+        if self.is_full() || by.is_some_and(|from| self.has_too_many_of(from)) {
             return Err(Refused::Full);
         }
         if self.knows(&member.id) {
@@ -62,16 +66,29 @@ impl Roster {
             None => member.addr(),
             // Himself, when what he says is not to be called.
             Some(from) => {
-                let named = plausible(&format!("{}:{}", member.host, member.port), from);
+                let named = plausible(&format!("{}:{}", member.host, member.port), from, own);
                 Some(named.unwrap_or(SocketAddr::new(from, member.port)).into())
             }
         };
         self.all.push(Entry { member, by, at, answers: by.is_none(), misses: 0 });
+        self.size.send_replace(self.all.len());
         Ok(())
+    }
+
+    /// How many there are, as it changes.
+    pub(super) fn size(&self) -> watch::Receiver<usize> {
+        self.size.subscribe()
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.all.len() >= self.most
+    }
+
+    /// Whether one household has all that it may. This machine is apart, as are all who are bounded so.
+    fn has_too_many_of(&self, from: IpAddr) -> bool {
+        let of = household(from);
+        let same = |entry: &&Entry| entry.by.is_some_and(|by| household(by) == of);
+        !of.is_loopback() && self.all.iter().filter(same).count() >= CLASSIC_HOUSEHOLD
     }
 
     /// Whether it is there, or is ourselves.
@@ -89,6 +106,7 @@ impl Roster {
         };
         let before = self.all.len();
         self.all.retain(|entry| entry.member.id != id || !may(entry));
+        self.size.send_replace(self.all.len());
         self.all.len() < before
     }
 
@@ -107,6 +125,7 @@ impl Roster {
     pub(super) fn missed(&mut self, id: &str) {
         self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.misses += 1);
         self.all.retain(|entry| entry.misses < CLASSIC_MISSES);
+        self.size.send_replace(self.all.len());
     }
 
     /// All, in the order in which they came.
@@ -127,16 +146,27 @@ impl Roster {
     }
 }
 
-/// The searches that came by lately.
+/// What a search is that comes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// For the first time in a while.
+    New,
+    /// It was here, and now it may go further than it could then: a copy that came by a shorter way.
+    Further,
+    /// It was here.
+    Old,
+}
+
+/// The searches that came by lately, and how far each could go at most.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     order: VecDeque<(Time, (String, String))>,
-    all: BTreeSet<(String, String)>,
+    all: BTreeMap<(String, String), i64>,
 }
 
 impl Seen {
-    /// Whether this is the first time in a while that this search comes by.
-    pub(super) fn is_new(&mut self, query: &Query, now: Time) -> bool {
+    /// Notes a search.
+    pub(super) fn note(&mut self, query: &Query, now: Time) -> Sight {
         let old = |seen: &Self| match seen.order.front() {
             Some((when, _)) => now.since(*when) >= CLASSIC_SEEN_FOR || seen.order.len() >= CLASSIC_SEEN,
             None => false,
@@ -147,15 +177,21 @@ impl Seen {
             self.all.remove(&oldest);
         }
         let search = (query.back.clone(), query.key.clone());
-        let new = self.all.insert(search.clone());
-        if new {
-            self.order.push_back((now, search));
+        match self.all.insert(search.clone(), query.ttl) {
+            None => {
+                self.order.push_back((now, search));
+                Sight::New
+            }
+            Some(ttl) if ttl < query.ttl => Sight::Further,
+            Some(ttl) => {
+                self.all.insert(search, ttl);
+                Sight::Old
+            }
         }
-        new
     }
 }
 
-/// Names with what is known of each. Who names one first keeps it; the oldest goes when there are too many.
+/// Names with what is known of each; the oldest goes when there are too many.
 #[derive(Debug)]
 pub(super) struct Names<V> {
     most: usize,
@@ -168,11 +204,15 @@ impl<V> Names<V> {
         Names { most, order: VecDeque::new(), all: BTreeMap::new() }
     }
 
-    /// Adds a name, unless it is there.
+    /// Adds a name, unless it is there: who names one first keeps it.
     pub(super) fn add(&mut self, name: String, value: V) {
         if self.all.contains_key(&name) {
             return;
         }
+        self.insert(name, value);
+    }
+
+    fn insert(&mut self, name: String, value: V) {
         if self.order.len() >= self.most
             && let Some(oldest) = self.order.pop_front()
         {
@@ -194,6 +234,40 @@ impl<V> Names<V> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &V)> {
         self.all.iter()
+    }
+}
+
+/// Somebody who has something.
+pub(super) trait Provider {
+    /// Whether it is the same one, whatever it has.
+    fn same(&self, other: &Self) -> bool;
+}
+
+impl<P: Provider + Clone> Names<Vec<P>> {
+    /// Puts one before the others who have a file of that name, of whom a few stay: the first one may be gone, or lie.
+    pub(super) fn put(&mut self, name: &str, provider: P) {
+        match self.all.get_mut(name) {
+            Some(few) => {
+                few.retain(|other| !other.same(&provider));
+                few.insert(0, provider);
+                few.truncate(CLASSIC_PROVIDERS);
+            }
+            None => self.insert(name.into(), vec![provider]),
+        }
+    }
+
+    /// Those who have a file of that name, the newest first.
+    pub(super) fn providers(&self, name: &str) -> Vec<P> {
+        self.get(name).cloned().unwrap_or_default()
+    }
+
+    /// It did not give the file.
+    pub(super) fn failed(&mut self, name: &str, provider: &P) {
+        let Some(few) = self.all.get_mut(name) else { return };
+        few.retain(|other| !other.same(provider));
+        if few.is_empty() {
+            self.remove(name);
+        }
     }
 }
 

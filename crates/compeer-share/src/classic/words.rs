@@ -101,23 +101,23 @@ pub(super) fn fits<'a>(name: &str, words: impl IntoIterator<Item = &'a str>) -> 
 }
 
 /// The address that stands in an id, if it may be called because somebody at `from` said so: `from` itself, or an IPv4
-/// address no nearer to us than `from` is, so that nobody outside has us call what only we can reach. No name of a host:
-/// looking it up would be a message to others already.
-pub(super) fn plausible(id: &str, from: IpAddr) -> Option<SocketAddr> {
+/// address no nearer to us than `from` is, so that nobody outside has us call what only we can reach. `own`: the addresses
+/// of this machine. No name of a host: looking it up would be a message to others already.
+pub(super) fn plausible(id: &str, from: IpAddr, own: &[IpAddr]) -> Option<SocketAddr> {
     let addr: SocketAddr = id.parse().ok()?;
     let (IpAddr::V4(ip), IpAddr::V4(from)) = (addr.ip().to_canonical(), from.to_canonical()) else {
         return (addr.ip() == from && addr.port() != 0).then_some(addr);
     };
     let anybody = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() && addr.port() != 0;
     // Below 1024 are the services that would be worth flooding.
-    let other = addr.port() >= 1024 && scope(ip.into()) >= scope(from.into());
+    let other = addr.port() >= 1024 && scope(ip.into(), own) >= scope(from.into(), own);
     (anybody && (ip == from || other)).then_some(SocketAddr::from((ip, addr.port())))
 }
 
-/// How far away an address is: this machine, this network, anywhere.
-pub(super) fn scope(ip: IpAddr) -> u8 {
+/// How far away an address is: this machine, which has the addresses `own`; this network; anywhere.
+pub(super) fn scope(ip: IpAddr, own: &[IpAddr]) -> u8 {
     let here = match ip.to_canonical() {
-        ip if ip.is_loopback() => return 0,
+        ip if ip.is_loopback() || own.contains(&ip) => return 0,
         // 100.64/10 is shared by those behind one provider, or one overlay (RFC 6598).
         IpAddr::V4(ip) => {
             ip.is_private() || ip.is_link_local() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64
@@ -125,6 +125,11 @@ pub(super) fn scope(ip: IpAddr) -> u8 {
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
     };
     if here { 1 } else { 2 }
+}
+
+/// Whom we count and bound as one: an IPv4 address, or the /56 of IPv6 that one household gets.
+pub(super) fn household(ip: IpAddr) -> IpAddr {
+    Addr::from(SocketAddr::new(ip, 0)).prefix().unwrap_or(ip)
 }
 
 #[cfg(test)]
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn who_is_far_cannot_have_us_call_who_is_near() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let called = |id, from| plausible(id, ip(from)).is_some();
+        let called = |id, from| plausible(id, ip(from), &[]).is_some();
         assert!(called("203.0.113.7:80", "203.0.113.7"), "itself, at any port");
         assert!(called("203.0.113.8:4444", "203.0.113.7"));
         assert!(called("203.0.113.8:4444", "127.0.0.1") && called("127.0.0.1:4444", "127.0.0.1"));
@@ -184,5 +189,27 @@ mod tests {
         {
             assert!(!called(id, "10.0.0.7"), "{id}");
         }
+    }
+
+    #[test]
+    fn our_own_addresses_are_this_machine_and_not_the_network() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let own = [ip("10.0.0.1"), ip("203.0.113.1")];
+        let called = |id, from| plausible(id, ip(from), &own).is_some();
+        assert!(!called("10.0.0.1:4444", "10.0.0.7") && !called("203.0.113.1:4444", "198.51.100.7"));
+        assert!(!called("127.0.0.1:4444", "10.0.0.7") && called("10.0.0.8:4444", "10.0.0.7"));
+        // Who calls from here.
+        for from in ["127.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "203.0.113.1"] {
+            assert!(called("10.0.0.1:4444", from) && called("127.0.0.1:4444", from), "{from}");
+        }
+    }
+
+    #[test]
+    fn a_household_is_an_ipv4_address_or_a_56() {
+        let of = |text: &str| household(text.parse().unwrap());
+        assert_eq!(of("2001:db8:0:1::7"), of("2001:db8:0:ff::9"));
+        assert_ne!(of("2001:db8:0:1::7"), of("2001:db8:0:101::7"));
+        assert_ne!(of("203.0.113.7"), of("203.0.113.8"));
+        assert_eq!(of("203.0.113.7"), of("::ffff:203.0.113.7"));
     }
 }

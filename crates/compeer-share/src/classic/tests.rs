@@ -1,0 +1,171 @@
+//! Bounds of what others can have this peer do, each filled; in virtual time where time is the point.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+
+use compeer::Identity;
+use compeer::transport::memory::MemoryNetwork;
+use futures_util::FutureExt;
+use tempfile::TempDir;
+
+use super::*;
+use crate::Store;
+use crate::hash::Progress;
+use crate::limits::*;
+use crate::shares::Offer;
+use words::Query;
+
+/// Somebody on a made-up network, where time can fly.
+struct Person {
+    peer: Peer,
+    shares: Shares,
+    classic: Classic,
+    home: TempDir,
+}
+
+impl Person {
+    async fn new(network: &MemoryNetwork, n: u8) -> Person {
+        let (home, identity, ip) =
+            (tempfile::tempdir().unwrap(), Identity::from_seed(&[n; 32]), IpAddr::from([10, 0, 0, n]));
+        let peer = Peer::builder()
+            .transport(network.transport(identity.peer_id(), ip))
+            .identity(identity.clone())
+            .listen(std::net::SocketAddr::new(ip, 1))
+            .seed(n.into())
+            .spawn()
+            .await
+            .unwrap();
+        let shares = Shares::attach(&peer, identity, Store::at(home.path()));
+        let classic = Classic::attach(&shares, Settings::default()).unwrap();
+        Person { peer, shares, classic, home }
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.classic.inner
+    }
+}
+
+/// The port of a program that takes calls, at any address of loopback, and never says a word.
+fn silent() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().flatten().collect::<Vec<_>>());
+    port
+}
+
+fn loopback(n: usize) -> IpAddr {
+    Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + n as u32).into()
+}
+
+/// Everybody in the roster is silent. A call ends when its time is over, so the time of all tells how many there were at
+/// once; and those of the one kind do not wait for those of the other.
+#[tokio::test(start_paused = true)]
+async fn so_many_are_called_and_checked_at_a_time_and_neither_waits_for_the_other() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let (inner, port) = (person.inner(), silent());
+    for n in 0..CLASSIC_CALLS + CLASSIC_CHECKS {
+        let host = loopback(n).to_string();
+        inner.roster().add(Member { id: format!("{host}:{port}"), host, port }, None, &[]).unwrap();
+    }
+    let began = inner.now();
+    let query = Query { back: "127.0.0.1:4444".into(), key: "song".into(), ttl: 1 };
+    let took = |()| inner.now().since(began);
+    let (called, checked) = tokio::join!(inner.spread(&query).map(took), inner.check().map(took));
+    for took in [called, checked] {
+        assert!(took >= 2 * CLASSIC_CALL_TIME && took < 3 * CLASSIC_CALL_TIME, "{took:?}");
+    }
+    person.peer.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_household_is_called_so_often_and_then_so_often_a_second() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let may = |at: &str| person.inner().may_be_called(&at.parse().unwrap());
+    let all = |at: &dyn Fn(usize) -> String| (0..1000).filter(|n| may(&at(*n))).count();
+    assert_eq!(all(&|n| format!("10.0.0.9:{}", 1024 + n)), CLASSIC_CALLS_BURST as usize);
+    assert_eq!(all(&|n| format!("[2001:db8:0:7::{n:x}]:1024")), CLASSIC_CALLS_BURST as usize);
+    assert_eq!(all(&|_| "10.0.0.8:1024".into()), CLASSIC_CALLS_BURST as usize, "others as well");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(all(&|_| "10.0.0.9:1024".into()), CLASSIC_CALLS_A_SECOND as usize);
+    // One that is not to be called is not.
+    let refused = "127.0.0.1:9".parse::<Addr>().unwrap();
+    while person.inner().may_be_called(&refused) {}
+    assert!(person.inner().call(refused, "NAME", String::new()).await.is_none());
+    person.peer.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_households_are_counted_and_one_more_has_to_wait() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let may =
+        |n: usize| lock(&person.inner().askers).may(words::household(loopback(n)), person.inner().now());
+    assert!((0..CLASSIC_COUNTED).all(may));
+    assert!(!may(CLASSIC_COUNTED) && may(0));
+    // Who has been quiet is as good as new.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(may(CLASSIC_COUNTED));
+    assert!((0..1000).filter(|_| may(7)).count() <= CLASSIC_BURST as usize);
+    person.peer.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_old_programs_told_is_good_for_a_while_and_the_first_one_keeps_the_name() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let inner = person.inner();
+    let search = async || inner.beyond("song", Duration::from_secs(1)).await.len();
+    let (host, port) = ("127.0.0.1".to_owned(), silent());
+    inner.roster().add(Member { id: format!("{host}:{port}"), host, port }, None, &[]).unwrap();
+    inner.hear("song.txt".into(), "127.0.0.1:4444".into(), loopback(0));
+    assert_eq!(search().await, 0, "nobody had asked");
+    let owner = || lock(&inner.told).get("song.txt").map(|told| told.owner.clone());
+    inner.hear("song.txt".into(), "127.0.0.1:4444".into(), loopback(0));
+    inner.hear("song.txt".into(), "127.0.0.1:5555".into(), loopback(0));
+    inner.hear("dance.txt".into(), "127.0.0.1:4444".into(), loopback(0));
+    assert_eq!((search().await, owner().as_deref()), (1, Some("127.0.0.1:4444")));
+    tokio::time::advance(CLASSIC_TOLD_FOR).await;
+    assert_eq!(search().await, 0, "so old that nobody may be there any more");
+    inner.hear("song.txt".into(), "127.0.0.1:5555".into(), loopback(0));
+    assert_eq!((search().await, owner().as_deref()), (1, Some("127.0.0.1:5555")));
+    person.peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn so_many_shares_are_looked_into_for_one_search() {
+    let network = MemoryNetwork::new(1);
+    let (person, near) = (Person::new(&network, 1).await, Person::new(&network, 2).await);
+    // They are called so, and no file in them is.
+    for n in 0..2 * CLASSIC_LOOKS {
+        let path = near.home.path().join(format!("tiger {n}"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("x.txt"), n.to_string()).unwrap();
+        let offer = Offer { paths: vec![path], access: crate::Access::Public, ..Offer::default() };
+        near.shares.offer(offer, Arc::new(Progress::default())).await.unwrap();
+    }
+    person.peer.connect(near.peer.addr()).await.unwrap();
+    assert_eq!(person.inner().find_elsewhere("tiger", loopback(0)).await, None);
+    assert_eq!(person.peer.counters().streams_opened, CLASSIC_LOOKS as u64);
+    person.peer.shutdown().await;
+    near.peer.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_among_native_peers_has_its_time() {
+    let network = MemoryNetwork::new(1);
+    let person = Person::new(&network, 1).await;
+    let identity = Identity::from_seed(&[2; 32]);
+    let near = Peer::builder()
+        .transport(network.transport(identity.peer_id(), [10, 0, 0, 2].into()))
+        .identity(identity)
+        .listen("10.0.0.2:1")
+        .handle("compeer/share/find", |_: compeer::Request| std::future::pending::<Result<(), Failure>>())
+        .spawn()
+        .await
+        .unwrap();
+    person.peer.connect(near.addr()).await.unwrap();
+    let began = person.inner().now();
+    assert_eq!(person.inner().find_elsewhere("tiger", loopback(0)).await, None);
+    let took = person.inner().now().since(began);
+    assert!(took <= CLASSIC_LOOK_TIME && took * 2 > CLASSIC_LOOK_TIME, "{took:?}");
+    person.peer.shutdown().await;
+    near.shutdown().await;
+}
