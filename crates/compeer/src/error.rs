@@ -101,8 +101,9 @@ pub enum RequestError {
     /// The deadline passed after the request had left; it may have run.
     #[error("no answer in time")]
     TimedOut,
-    /// Somebody cancelled it.
-    #[error("cancelled")]
+    /// It was given up before it was done, by the caller or by the handler
+    /// ([`Failure::cancelled`]); it may have run in part.
+    #[error("cancelled before it was done")]
     Cancelled,
     /// The connection broke half-way: the request may or may not have run.
     #[error("the connection broke half-way; the request may have run")]
@@ -203,8 +204,8 @@ pub enum ReplyError {
 
 /// How a handler fails: the words go to the caller.
 ///
-/// Any error turns into one with `?`; [`Failure::denied`] and
-/// [`Failure::busy`] are told apart by the caller.
+/// Any error turns into one with `?`; [`Failure::denied`], [`Failure::busy`] and
+/// [`Failure::cancelled`] are told apart by the caller.
 ///
 /// ```
 /// use compeer::Failure;
@@ -228,9 +229,30 @@ impl Failure {
         Failure(Outcome::Denied)
     }
 
-    /// Too much to do now.
+    /// Too much to do now; nothing was done.
     pub fn busy() -> Self {
         Failure(Outcome::Busy)
+    }
+
+    /// The work was given up before it was done, and may be asked of somebody
+    /// else. Part of it may have run; if nothing has, say [`Failure::busy`].
+    ///
+    /// ```
+    /// use compeer::{Failure, Peer, Request, RequestError};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// async fn build(_: Request) -> Result<(), Failure> {
+    ///     Err(Failure::cancelled())
+    /// }
+    /// let peer = Peer::builder().handle("BUILD", build).spawn().await?;
+    /// let error = peer.request(peer.id(), "BUILD", "").one().await.unwrap_err();
+    /// assert_eq!(error, RequestError::Cancelled);
+    /// # peer.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn cancelled() -> Self {
+        Failure(Outcome::Cancelled)
     }
 
     /// Whether it is [`busy`](Self::busy): nothing was done, and it may be tried again.
