@@ -6,7 +6,7 @@
 use crate::commands;
 use crate::exit::Exit;
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Talk with other machines and exchange files, directly, with no server between.
@@ -60,10 +60,23 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
     /// Tell on standard error what happens; twice: every step
-    #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_VERBOSE", action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, hide_env_values = true, env = "COMPEER_VERBOSE", action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Neither tell others on this network of this peer nor look for them
-    #[arg(long, global = true, hide_env_values = true, env = "COMPEER_NO_DISCOVERY", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        global = true,
+        hide_env_values = true,
+        env = "COMPEER_NO_DISCOVERY",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     pub(crate) no_discovery: bool,
     /// For tests: look within this machine alone, at this port.
     #[arg(long, global = true, hide = true, env = "COMPEER_DISCOVERY_PORT")]

@@ -59,6 +59,17 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_switch_is_turned_off_for_once() {
+    let alice = Home::new("alice");
+    alice.run(&["config", "set", "qr", "true"]).code(0);
+    let shows = |more: &[&str]| alice.run(&[&["ticket"], more].concat()).code(0).err.contains('█');
+    assert!(shows(&[]) && shows(&["--qr"]) && !shows(&["--qr=false"]));
+    let rows = alice.run(&["--json", "config", "--no-discovery=false"]).code(0).events();
+    let row = rows.into_iter().find(|row| row["key"] == "no-discovery").unwrap();
+    assert_eq!((&row["source"], &row["value"]), (&"flag".into(), &false.into()));
+}
+
+#[test]
 fn the_file_is_what_options_are_by_default() {
     let (alice, bob) = (Home::new("alice"), Home::new("bob"));
     alice.run(&["config", "set", "listen", "127.0.0.1:0"]).code(0);

@@ -18,7 +18,8 @@ use std::path::PathBuf;
 /// Show what is set and where it comes from, or set it once and for all.
 ///
 /// Every setting is an option of the same name. The option on the command line wins over its variable COMPEER_…, and that
-/// over the file: config.toml in the home, or the one that --config names.
+/// over the file: config.toml in the home, or the one that --config names. What is true there is turned off by =false, as in
+/// --qr=false.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -158,8 +159,6 @@ impl Row {
             let raw =
                 matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned());
             let values: Vec<_> = raw.collect();
-            // A switch has no text on the command line.
-            let values = if values.is_empty() { vec!["true".to_string()] } else { values };
             (row.value, row.source) = (value_of(setting, &values), "flag");
         } else if let Some(text) = of_environment {
             let values = match arg.get_value_delimiter() {

@@ -16,8 +16,8 @@ use crate::node::listen;
 use crate::progress::{Meter, Step};
 use crate::qr;
 use crate::spool::Spool;
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -61,7 +61,19 @@ pub(crate) struct What {
     #[arg(long, hide_env_values = true, env = "COMPEER_EXCLUDE", value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
     /// Show the ticket as a QR code too
-    #[arg(long, hide_env_values = true, env = "COMPEER_QR", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_QR",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     pub(crate) qr: bool,
     /// Send no faster than this, all receivers together, as in 500k or 10M bytes per second
     #[arg(long, hide_env_values = true, env = "COMPEER_LIMIT", value_name = "RATE", value_parser = crate::size::parse_rate)]

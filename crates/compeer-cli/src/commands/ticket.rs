@@ -10,8 +10,8 @@ use crate::gateway::Gateway;
 use crate::node::Settings;
 use crate::node::listen::Listening;
 use crate::qr;
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use serde::Serialize;
 
 /// Print this peer's ticket: its id and every address where it may be reached.
@@ -34,7 +34,19 @@ pub(crate) struct Ticket {
     )]
     pub(crate) advertise: Vec<String>,
     /// Show the ticket as a QR code too
-    #[arg(long, hide_env_values = true, env = "COMPEER_QR", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "COMPEER_QR",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
     pub(crate) qr: bool,
 }
 

@@ -75,6 +75,35 @@ fn every_setting_reaches_its_options_and_gives_way_to_them() {
 }
 
 #[test]
+fn a_switch_of_the_file_can_be_turned_off_again() {
+    for setting in SETTINGS.iter().filter(|setting| matches!(setting.shape, Shape::Switch)) {
+        for file in ["true", "false"] {
+            let settings = parse(&format!("{} = {file}", setting.key)).unwrap();
+            let of_it = arguments().into_iter().filter(|(_, arg)| setting.is(arg));
+            // An option of every command is looked at once.
+            for (command, arg) in of_it.filter(|(command, arg)| !arg.is_global_set() || command == "compeer")
+            {
+                let flag = |words: &[&str]| {
+                    let root = settings.apply(Cli::command(), false);
+                    let mut all = vec!["compeer"];
+                    all.extend(Some(command.as_str()).filter(|command| *command != "compeer"));
+                    all.extend(words);
+                    // An argument that some commands need.
+                    all.extend(["send", "share"].contains(&command.as_str()).then_some("file"));
+                    let matches = root.try_get_matches_from(&all).unwrap();
+                    let of = matches.subcommand().map_or(&matches, |(_, of)| of);
+                    of.get_one::<bool>(arg.get_id().as_str()).copied().unwrap()
+                };
+                let long = format!("--{}", setting.key);
+                let (on, off) = (format!("{long}=true"), format!("{long}=false"));
+                assert_eq!(flag(&[]).to_string(), file, "{command} {long}");
+                assert!(flag(&[&long]) && flag(&[&on]) && !flag(&[&off]), "{command} {long}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_throw_away_peer_is_another_one() {
     let settings = parse("name = 'bob'\nno-discovery = true").unwrap();
     let matches =
