@@ -6,7 +6,9 @@
 use crate::console::Console;
 use crate::exit::{CommandError, Outcome};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::fs::File;
 use std::io::{BufRead, Read};
+use std::os::fd::AsFd;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -161,27 +163,36 @@ pub(crate) fn bounded(source: impl Read, name: &str, most: u64) -> Outcome<Vec<u
 }
 
 /// A passphrase: from @FILE, standard input (`-`) or the variable COMPEER_PASSPHRASE, else typed unseen, twice when it is a
-/// new one. One that stands on the command line itself is refused.
+/// new one. One that stands on the command line itself is refused. Whatever held it here is wiped.
 ///
 /// # Errors
 ///
-/// Nobody can be asked, nothing or two different things were typed; those of [`word`].
+/// The source cannot be read, nobody can be asked, nothing or two different things were typed.
 pub(crate) async fn passphrase(
     console: &Console,
     given: Option<&str>,
     new: bool,
 ) -> Outcome<Zeroizing<String>> {
     if let Some(given) = given {
-        let whence = given == "-" || given.starts_with('@');
+        if given == "-" {
+            return whole_secret(unbuffered_stdin()?, "standard input");
+        }
+        if let Some(path) = given.strip_prefix('@') {
+            let file = File::open(path)
+                .map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?;
+            return whole_secret(file, path);
+        }
         // Clap does not tell whether a value was typed or comes from the variable.
-        return match std::env::var(PASSPHRASE).is_ok_and(|variable| variable == given) {
-            true if !whence => Ok(Zeroizing::new(given.trim().to_string())),
-            _ if whence => word(given).map(Zeroizing::new),
-            _ => Err(CommandError::usage(
+        let variable = Zeroizing::new(std::env::var(PASSPHRASE).unwrap_or_default());
+        if *variable != given {
+            return Err(CommandError::usage(
                 "a passphrase on the command line can be read by every user of this machine",
             )
-            .hint(format!("put it in a file (--passphrase @FILE) or into {PASSPHRASE}, or be asked for it"))),
-        };
+            .hint(format!(
+                "put it in a file (--passphrase @FILE) or into {PASSPHRASE}, or be asked for it"
+            )));
+        }
+        return Ok(Zeroizing::new(given.trim().to_string()));
     }
     if !console.can_ask() {
         return Err(CommandError::usage("which passphrase? there is no terminal to ask at")
@@ -194,21 +205,75 @@ pub(crate) async fn passphrase(
     Ok(first)
 }
 
-/// The variable that may hold a passphrase.
-const PASSPHRASE: &str = "COMPEER_PASSPHRASE";
+/// The variable that may hold a passphrase. No process that is started here inherits it.
+pub(crate) const PASSPHRASE: &str = "COMPEER_PASSPHRASE";
+
+/// Bytes of the longest passphrase: more than anybody types, and what a password manager makes many times over.
+const MAX_SECRET: usize = 4096;
+
+/// Standard input without a buffer, which would keep a copy.
+fn unbuffered_stdin() -> Outcome<File> {
+    let own = std::io::stdin().as_fd().try_clone_to_owned();
+    own.map(File::from).map_err(|error| CommandError::failed(format!("cannot read standard input: {error}")))
+}
+
+/// All that a source has, as a secret.
+fn whole_secret(source: impl Read, name: &str) -> Outcome<Zeroizing<String>> {
+    let bytes = read_secret(source, false)
+        .map_err(|error| CommandError::failed(format!("cannot read {name}: {error}")))?;
+    if bytes.len() > MAX_SECRET {
+        return Err(CommandError::usage(format!(
+            "{name} is longer than {MAX_SECRET} bytes, the most there may be"
+        )));
+    }
+    match str::from_utf8(&bytes).map(str::trim) {
+        Ok("") => Err(CommandError::usage(format!("{name}: nothing there"))),
+        Ok(text) => Ok(Zeroizing::new(text.to_string())),
+        Err(_) => Err(CommandError::usage(format!("{name}: not text"))),
+    }
+}
+
+/// A line, or all there is; one byte more than a secret may have at most. In one piece of memory: one that grows would
+/// leave copies behind.
+fn read_secret(mut source: impl Read, line: bool) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; MAX_SECRET + 1]);
+    let mut read = 0;
+    while read < bytes.len() && !(line && bytes[..read].ends_with(b"\n")) {
+        // A terminal gives a line at a time, anything else may hold what comes after it.
+        let until = if line { read + 1 } else { bytes.len() };
+        match source.read(&mut bytes[read..until]) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(read);
+    Ok(bytes)
+}
 
 /// What is typed without being shown.
 async fn unseen(console: &Console, question: &str) -> Outcome<Zeroizing<String>> {
     let _hidden = Hidden::new();
+    console.question(question);
+    let stdin = unbuffered_stdin()?;
+    let (sender, line) = oneshot::channel();
+    // A thread of its own, as for `lines`.
+    std::thread::spawn(move || {
+        // Nobody waits any more when the program ends meanwhile.
+        let _ = sender.send(read_secret(stdin, true));
+    });
     let typed = tokio::select! {
         biased;
         () = crate::interrupt::wait() => return Err(CommandError::interrupted()),
-        typed = answer(console, question) => typed,
+        typed = line => typed.ok().and_then(Result::ok),
     };
     // The end of the line was not shown either.
     console.note("");
-    match typed {
-        Some(typed) if !typed.is_empty() => Ok(Zeroizing::new(typed)),
+    match typed.as_ref().map(|typed| str::from_utf8(typed).map(str::trim)) {
+        Some(Ok(text)) if !text.is_empty() && text.len() <= MAX_SECRET => {
+            Ok(Zeroizing::new(text.to_string()))
+        }
         _ => Err(CommandError::usage("no passphrase")),
     }
 }
@@ -264,6 +329,16 @@ mod tests {
         assert_eq!(byte_line(&mut most.as_slice(), 1).unwrap().unwrap().len() as u64, MAX_INPUT);
         most.insert(0, b'x');
         assert!(byte_line(&mut most.as_slice(), 7).unwrap_err().message.contains("line 7"));
+    }
+
+    #[test]
+    fn a_secret_is_a_line_or_all_there_is() {
+        assert_eq!(*whole_secret(&b" four words \n"[..], "it").unwrap(), "four words");
+        assert_eq!(**read_secret(&b"one\ntwo\n"[..], true).unwrap(), *b"one\n");
+        assert!(whole_secret(&b" \n"[..], "it").is_err());
+        assert!(whole_secret(&b"\xff"[..], "it").is_err());
+        assert!(whole_secret(std::io::repeat(b'x').take(MAX_SECRET as u64), "it").is_ok());
+        assert!(whole_secret(std::io::repeat(b'x'), "it").is_err());
     }
 
     #[test]

@@ -30,6 +30,11 @@ fn a_peer_moves_to_another_machine() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let ended = with(PASSPHRASE, &alice, &["identity", "export", file.to_str().unwrap()]).code(1);
     assert!(ended.err.contains("me.key"), "{}", ended.err);
+    // What is in the file is not printed as well.
+    let again = alice.temp().join("again.key");
+    let exported =
+        with(PASSPHRASE, &alice, &["identity", "export", again.to_str().unwrap(), "--json"]).code(0);
+    assert!(exported.events()[0]["text"].is_null() && !exported.out.contains("compeer-identity-1"));
     drop(up);
 
     let imported = with(PASSPHRASE, &attic, &["identity", "import", file.to_str().unwrap()]).code(0);

@@ -15,10 +15,12 @@ use crate::input;
 use clap::{Args, Subcommand};
 use compeer::PeerId;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// Characters a passphrase must have. A guess: four words, or what a password manager makes.
 const LEAST: usize = 12;
@@ -62,8 +64,19 @@ enum What {
 #[derive(Args, Debug)]
 struct Passphrase {
     /// The file that holds the passphrase, or `-` for standard input [default: asks]
-    #[arg(long, hide_env_values = true, env = "COMPEER_PASSPHRASE", value_name = "@FILE")]
-    passphrase: Option<String>,
+    #[arg(long, hide_env_values = true, env = input::PASSPHRASE, value_name = "@FILE", value_parser = wiped)]
+    passphrase: Option<Zeroizing<String>>,
+}
+
+/// Also what stands there is a secret, if it comes from the variable.
+fn wiped(text: &str) -> Result<Zeroizing<String>, Infallible> {
+    Ok(Zeroizing::new(text.to_string()))
+}
+
+impl Passphrase {
+    fn given(&self) -> Option<&str> {
+        self.passphrase.as_ref().map(|given| given.as_str())
+    }
 }
 
 impl Identity {
@@ -81,7 +94,7 @@ async fn export(context: &Context, file: Option<PathBuf>, passphrase: &Passphras
         CommandError::failed(format!("there is no key in {} yet", home.dir().display()))
             .hint("the first `compeer up` makes one")
     })?;
-    let passphrase = input::passphrase(&context.console, passphrase.passphrase.as_deref(), true).await?;
+    let passphrase = input::passphrase(&context.console, passphrase.given(), true).await?;
     if passphrase.chars().count() < LEAST {
         return Err(CommandError::usage(format!(
             "a passphrase of less than {LEAST} characters is guessed quickly"
@@ -106,15 +119,16 @@ async fn export(context: &Context, file: Option<PathBuf>, passphrase: &Passphras
     context.console.show(&Exported {
         event: "identity_exported",
         peer: identity.peer_id(),
+        // What is in a file for its owner alone is not for the log of whoever reads the events.
+        text: file.is_none().then_some(text),
         path: file,
-        text,
     });
     Ok(())
 }
 
 async fn import(context: &Context, file: PathBuf, replace: bool, passphrase: &Passphrase) -> Outcome {
     let stdin = file.as_os_str() == "-";
-    if stdin && passphrase.passphrase.as_deref() == Some("-") {
+    if stdin && passphrase.given() == Some("-") {
         return Err(CommandError::usage(
             "only one of the key and the passphrase can come from standard input",
         ));
@@ -144,7 +158,7 @@ async fn import(context: &Context, file: PathBuf, replace: bool, passphrase: &Pa
         ))
         .hint("with --replace it becomes the other one; or import into another home, with --home DIR"));
     }
-    let passphrase = input::passphrase(&context.console, passphrase.passphrase.as_deref(), false).await?;
+    let passphrase = input::passphrase(&context.console, passphrase.given(), false).await?;
     let identity = sealed::open(&text, &passphrase).map_err(told)?;
     let replaced = old.filter(|old| *old != identity.peer_id());
     let kept = match (old, replaced) {
@@ -172,7 +186,8 @@ struct Exported {
     event: &'static str,
     peer: PeerId,
     path: Option<PathBuf>,
-    text: String,
+    /// Where it was not written to a file.
+    text: Option<String>,
 }
 
 impl Report for Exported {
@@ -185,7 +200,7 @@ impl Report for Exported {
                     path.display()
                 )
             }
-            None => self.text.trim_end().to_string(),
+            None => self.text.as_deref().unwrap_or_default().trim_end().to_string(),
         }
     }
 }

@@ -48,19 +48,38 @@ pub(crate) fn replace(home: &Home, identity: &Identity) -> Outcome<Option<PathBu
         create(&path, identity).map_err(|error| unwritten(home, &error))?;
         return Ok(None);
     };
-    let kept = path.with_file_name(format!("key.{}", old.peer_id().short()));
     let swap = || {
         let new = write(&path, identity)?;
-        match fs::hard_link(&path, &kept) {
-            // A copy of the same key, from the last time it was replaced.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        let kept = keep(&path, &old)?;
         fs::rename(new, &path)?;
-        sync_directory(&path)
+        sync_directory(&path)?;
+        Ok(kept)
     };
-    swap().map_err(|error| unwritten(home, &error))?;
-    Ok(Some(kept))
+    swap().map(Some).map_err(|error| unwritten(home, &error))
+}
+
+/// Gives the key in its place a second name, by which it stays; gives that name.
+fn keep(path: &Path, old: &Identity) -> io::Result<PathBuf> {
+    let name = format!("key.{}", old.peer_id().short());
+    let mut kept = path.with_file_name(&name);
+    for number in 2_u64.. {
+        match fs::hard_link(path, &kept) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            done => return done.map(|()| kept),
+        }
+        // Most likely from the last time it was replaced. Whatever else has that name stays as it is, and is no copy.
+        if holds(&kept, old) {
+            return Ok(kept);
+        }
+        kept = path.with_file_name(format!("{name}.{number}"));
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Whether a file holds this key, for the owner alone.
+fn holds(path: &Path, identity: &Identity) -> bool {
+    let regular = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    regular && matches!(read(path), Ok(Some(found)) if found.peer_id() == identity.peer_id())
 }
 
 fn unwritten(home: &Home, error: &io::Error) -> CommandError {
@@ -73,7 +92,10 @@ fn unwritten(home: &Home, error: &io::Error) -> CommandError {
 ///
 /// The key cannot be read, is damaged, or may be read by others.
 pub(crate) fn load(home: &Home) -> Outcome<Option<Identity>> {
-    let path = &home.key_path();
+    read(&home.key_path())
+}
+
+fn read(path: &Path) -> Outcome<Option<Identity>> {
     let unreadable =
         |error: io::Error| CommandError::failed(format!("cannot read the key {}: {error}", path.display()));
     let file = match File::open(path) {
@@ -181,6 +203,30 @@ mod tests {
             replace(&home, &first).unwrap();
         }
         assert_eq!(load_or_create(&home).unwrap().peer_id(), first.peer_id());
+    }
+
+    #[test]
+    fn what_only_has_the_name_of_a_copy_is_neither_relied_on_nor_overwritten() {
+        let (_dir, home) = home();
+        let first = load_or_create(&home).unwrap();
+        let name = format!("key.{}", first.peer_id().short());
+        let wrong = home.key_path().with_file_name(&name);
+        fs::write(&wrong, "something else").unwrap();
+        fs::create_dir(home.key_path().with_file_name(format!("{name}.2"))).unwrap();
+        for _ in 0..2 {
+            let kept = replace(&home, &Identity::generate()).unwrap().unwrap();
+            assert_eq!(kept.file_name().unwrap().to_str().unwrap(), format!("{name}.3"));
+            assert_eq!(read(&kept).unwrap().unwrap().peer_id(), first.peer_id());
+            replace(&home, &first).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&wrong).unwrap(), "something else");
+        // One that others may read, or may have changed, is none either.
+        let copy = home.key_path().with_file_name(format!("{name}.3"));
+        fs::remove_file(&copy).unwrap();
+        fs::copy(home.key_path(), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+        let kept = replace(&home, &Identity::generate()).unwrap().unwrap();
+        assert_eq!(kept.file_name().unwrap().to_str().unwrap(), format!("{name}.4"));
     }
 
     #[test]

@@ -49,6 +49,8 @@ fn spawn(log: &File) -> std::io::Result<Child> {
         .args(arguments)
         .arg("--detached")
         .env_remove("COMPEER_DETACH")
+        // It needs none, and its environment can be looked at for as long as it runs.
+        .env_remove(crate::input::PASSPHRASE)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)
