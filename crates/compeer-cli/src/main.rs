@@ -17,6 +17,7 @@ mod gateway;
 mod home;
 mod input;
 mod interrupt;
+mod limits;
 mod logging;
 mod names;
 mod node;

@@ -3,7 +3,7 @@
 #[path = "support/peers.rs"]
 mod support;
 
-use compeer::{Addr, Peer, RequestError};
+use compeer::{Addr, Peer, PeerId, Replies, RequestError};
 use std::path::Path;
 use std::time::Duration;
 use support::{Home, PATIENCE, Running, until};
@@ -225,36 +225,83 @@ fn kinds_of_the_programs_own_are_refused() {
     alice.run(&["on", "KIND", "--reply", "x", "--jobs", "0", "--listen", "127.0.0.1:0"]).code(2);
 }
 
+#[test]
+fn a_command_inherits_no_passphrase() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let on = ["on", "ENV", "--exec", "env | grep -c PASSPHRASE", "--anyone", "--listen", "127.0.0.1:0"];
+    let mut command = alice.command(&on);
+    command.env("COMPEER_PASSPHRASE", "four words of mine");
+    let mut on = Running::new(command);
+    let address = on.sees("compeer call ").split_whitespace().nth(2).unwrap().to_string();
+    // It counts none, and grep(1) says so by its exit code.
+    let ended = bob.run(&["call", &address, "ENV"]).code(1);
+    assert!(ended.err.contains("exit status: 1"), "{}", ended.err);
+}
+
+#[test]
+fn a_job_whose_command_is_gone_was_given_up_and_did_not_fail() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let (command, file) = hanging(&alice);
+    let up = alice.up(&[]);
+    let on = beside(&alice, &["HANG", "--exec", &command, "--anyone"]);
+    let mut call = bob.start(&["call", &up.address, "HANG"]);
+    pids(&file, 2);
+    on.kill();
+    call.complains("gave it up before it was done");
+    assert_eq!(call.end().0, Some(1));
+}
+
+/// Some requests to one handler that hold on, each at its place.
+async fn ask(of: &Peer, to: PeerId, count: usize) -> Vec<Replies> {
+    let mut begun = Vec::new();
+    for _ in 0..count {
+        begun.push(of.request(to, "SLOW", "").timeout(PATIENCE).await.unwrap());
+    }
+    // What comes at once has come by the time another request is answered.
+    of.request(to, "compeer/answers", "SLOW").one().await.unwrap();
+    for replies in &mut begun {
+        let now = tokio::time::timeout(Duration::ZERO, replies.next()).await;
+        assert!(now.is_err(), "it waits: {now:?}");
+    }
+    begun
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_at_a_time_so_many_wait_and_the_next_is_told_to_come_again() {
-    const WAITING: usize = 64;
+    const EACH: usize = 16;
     let alice = Home::new("alice");
     let (go, began) = (alice.temp().join("go"), alice.temp().join("began"));
     let slow =
         format!("echo >> '{}'; while [ ! -e '{}' ]; do sleep 0.02; done", began.display(), go.display());
     let on = alone(&alice, &["SLOW", "--exec", &slow, "--anyone", "--jobs", "2"]);
-    let bob = Peer::builder().spawn().await.unwrap();
-    let to = bob.connect(on.address.parse::<Addr>().unwrap()).await.unwrap().peer_id();
-    let mut begun = Vec::new();
-    for _ in 0..2 {
-        begun.push(bob.request(to, "SLOW", "").timeout(PATIENCE).await.unwrap());
+    let mut callers = Vec::new();
+    for _ in 0..5 {
+        let caller = Peer::builder().spawn().await.unwrap();
+        let to = caller.connect(on.address.parse::<Addr>().unwrap()).await.unwrap().peer_id();
+        callers.push((caller, to));
     }
+    let (bob, to) = &callers[0];
+    let mut begun = ask(bob, *to, 2).await;
     until("two run", || lines(&began).len() == 2);
-    for _ in 0..WAITING {
-        begun.push(bob.request(to, "SLOW", "").timeout(PATIENCE).await.unwrap());
+    begun.extend(ask(bob, *to, EACH).await);
+    let busy = async |of: &Peer| of.request(*to, "SLOW", "").one().await.unwrap_err();
+    assert_eq!(busy(bob).await, RequestError::Busy, "one caller leaves places to others");
+    for (caller, to) in &callers[1..4] {
+        begun.extend(ask(caller, *to, EACH).await);
     }
-    assert_eq!(bob.request(to, "SLOW", "").one().await.unwrap_err(), RequestError::Busy);
+    assert_eq!(busy(&callers[4].0).await, RequestError::Busy, "all places are taken");
     assert_eq!(lines(&began).len(), 2, "no more than two at a time");
     // One that gives up waiting makes room for another.
     drop(begun.pop());
-    let answering = bob.request(to, "compeer/answers", "SLOW").one().await.unwrap();
+    let answering = bob.request(*to, "compeer/answers", "SLOW").one().await.unwrap();
     assert_eq!(&answering.body[..], br#"{"jobs":2,"free":0}"#);
     // Soon: giving up takes its way there.
+    let (last_caller, _) = &callers[4];
     let last = async {
         loop {
-            let mut last = bob.request(to, "SLOW", "").timeout(PATIENCE).await.unwrap();
+            let mut last = last_caller.request(*to, "SLOW", "").timeout(PATIENCE).await.unwrap();
             // What comes at once has come by the time another request is answered.
-            bob.request(to, "compeer/answers", "SLOW").one().await.unwrap();
+            last_caller.request(*to, "compeer/answers", "SLOW").one().await.unwrap();
             match tokio::time::timeout(Duration::ZERO, last.next()).await {
                 Ok(Some(Err(RequestError::Busy))) => {}
                 Ok(other) => panic!("{other:?}"),
@@ -267,6 +314,8 @@ async fn so_many_at_a_time_so_many_wait_and_the_next_is_told_to_come_again() {
     for mut replies in begun {
         assert_eq!(replies.next().await.unwrap().unwrap().body.len(), 0);
     }
-    assert_eq!(lines(&began).len(), 2 + WAITING, "and each once");
-    bob.shutdown().await;
+    assert_eq!(lines(&began).len(), 2 + 4 * EACH, "and each once");
+    for (caller, _) in callers {
+        caller.shutdown().await;
+    }
 }

@@ -3,12 +3,13 @@
 //! Two requests. [`KIND`] opens the desk (`node/work.rs`) and stays open: when the command goes away, the desk closes.
 //! [`JOB`] is one idle worker of the command: its answer is a job, the worker's message what came of it. So a job that
 //! nobody wants any more ends the worker's request, by which the worker knows; and a worker that dies with its command
-//! fails the job it had, and no other.
+//! gives up the job it had, and no other.
 
 use super::{ANSWER, parse, reply, send};
 use crate::exit::{CommandError, Outcome};
+use crate::limits::MAX_JOBS;
 use crate::node::Node;
-use crate::node::work::{Answer, MAX_JOBS};
+use crate::node::work::Answer;
 use compeer::{Kind, PeerId, Request};
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,7 @@ pub(super) async fn job(node: Node, mut request: Request) -> Outcome {
         () = job.unwanted() => return Ok(()),
         message = request.next() => message,
     };
-    // A worker that says nothing has gone; the job fails when it is dropped.
+    // A worker that says nothing has gone; the job is given up when it is dropped.
     let Some(message) = message else { return Ok(()) };
     let answer: Answer = match message.kind {
         kind if kind == REPLY => Ok(Some(message.body)),

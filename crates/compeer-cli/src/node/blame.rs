@@ -70,6 +70,9 @@ pub(crate) fn request(who: &str, error: &RequestError) -> CommandError {
     match error {
         RequestError::Unreachable(error) => connect(who, false, error),
         RequestError::TimedOut => CommandError::unreachable(format!("{who} did not answer in time")),
+        RequestError::Cancelled => {
+            CommandError::failed(format!("{who} gave it up before it was done; part of it may have run"))
+        }
         RequestError::Unroutable(_) => {
             CommandError::unreachable(format!("no way to {who} is known")).hint("try its address or ticket")
         }

@@ -2,8 +2,9 @@
 //!
 //! The command lends this node a handler: a [`Desk`] for one kind, at which so many jobs are done at a time. Requests of
 //! peers come to the desk, wait there for one of the command's idle workers (`control/on.rs`), and get what it answers.
-//! A desk has [`MAX_WAITING`] places to wait; whoever finds them taken is told *busy*, and nothing ran. The bodies that
-//! wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside what the workers have.
+//! A desk has [`MAX_WAITING`] places to wait, of which one peer has [`MAX_WAITING_EACH`]; whoever finds them taken is told
+//! *busy*, and nothing ran. The bodies that wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside
+//! what the workers have. A worker that goes away gives up the job it has: the caller is told *cancelled*.
 //!
 //! [`ANSWERS`] is how others learn of it: asked for a kind, this node says how many jobs of it the asker may have done
 //! here at once, and how many now (`docs/protocol.md`). It tells nobody of a kind that he may not ask for.
@@ -12,6 +13,7 @@ use super::answers::{self, ECHO, NAME};
 use super::state::{State, lock};
 use super::{Node, Role};
 use crate::exit::{CommandError, Outcome};
+use crate::limits::{MAX_JOBS, MAX_WAITING, MAX_WAITING_EACH};
 use bytes::Bytes;
 use compeer::{Failure, Kind, PeerId, Request};
 use serde::{Deserialize, Serialize};
@@ -22,13 +24,6 @@ use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
 /// "How many jobs of this kind may I have done here?"; the body is the kind, the reply an [`Answering`].
 pub(crate) const ANSWERS: Kind = Kind::from_static("compeer/answers");
-
-/// Requests that wait at one desk. A guess: some seconds of work; more would make callers wait for what they could
-/// have had elsewhere.
-pub(crate) const MAX_WAITING: usize = 64;
-
-/// Jobs done at one desk at a time. Unit: jobs. Each is a request of the command at work, of which there may be 1,024.
-pub(crate) const MAX_JOBS: usize = 512;
 
 /// The reply to [`ANSWERS`]. Nothing of a kind that nobody answers, or not for the asker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +49,7 @@ pub(crate) struct Desk {
     anyone: bool,
     /// As many permits as there are slots, those of workers that are gone included.
     idle: Semaphore,
-    places: Semaphore,
+    waiting: Waiting,
     /// Idle workers; `None` when the desk is closed.
     slots: Mutex<Option<VecDeque<oneshot::Sender<Job>>>>,
     closed: watch::Sender<bool>,
@@ -108,7 +103,7 @@ impl Desk {
             jobs,
             anyone,
             idle: Semaphore::new(0),
-            places: Semaphore::new(MAX_WAITING),
+            waiting: Waiting::default(),
             slots: Mutex::new(Some(VecDeque::new())),
             closed: watch::Sender::new(false),
         }
@@ -150,7 +145,7 @@ impl Desk {
                 Ok(idle) => idle,
                 Err(TryAcquireError::Closed) => return Err(Failure::busy()),
                 Err(TryAcquireError::NoPermits) => {
-                    let _place = self.places.try_acquire().map_err(|_| Failure::busy())?;
+                    let _place = self.waiting.place(from).ok_or_else(Failure::busy)?;
                     self.idle.acquire().await.map_err(|_| Failure::busy())?
                 }
             };
@@ -164,7 +159,7 @@ impl Desk {
         }
         match answered.await {
             Ok(answer) => answer.map_err(Failure::new),
-            Err(_) => Err(Failure::new("the command that answers this kind ended before it was done")),
+            Err(_) => Err(Failure::cancelled()),
         }
     }
 
@@ -179,6 +174,38 @@ impl Desk {
         let mut closed = self.closed.subscribe();
         // The sender lives in here.
         let _ = closed.wait_for(|closed| *closed).await;
+    }
+}
+
+/// Who waits at a desk, and how many requests of each.
+#[derive(Default)]
+struct Waiting(Mutex<BTreeMap<PeerId, usize>>);
+
+/// A place to wait, given back when dropped.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    of: PeerId,
+}
+
+impl Waiting {
+    /// A place for a request of this peer, if there is one left for it.
+    fn place(&self, of: PeerId) -> Option<Place<'_>> {
+        let mut waiting = lock(&self.0);
+        let (all, own) = (waiting.values().sum::<usize>(), waiting.get(&of).copied().unwrap_or_default());
+        (all < MAX_WAITING && own < MAX_WAITING_EACH).then(|| {
+            waiting.insert(of, own + 1);
+            Place { waiting: self, of }
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.waiting.0);
+        match waiting.remove(&self.of) {
+            Some(own) if own > 1 => drop(waiting.insert(self.of, own - 1)),
+            _ => {}
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! One request as a run of a shell command: the body in, its output out, and an end to everything it started.
 //!
 //! The command is the user's own text and is handed to `sh -c` as it is; nothing of the peer's comes near it. What the
-//! peer sent is on standard input; who sent it is in variables whose values are made here: an id, and a name the user
-//! himself gave. Each run has a process group of its own, which is killed when the command has ended (what it left
-//! behind with it), when it takes too long or prints too much, and when nobody wants the reply any more: this future is
-//! dropped then. A process that leaves its group is out of reach.
+//! peer sent is on standard input; who sent it is in variables whose values are made here: an id, and the petname, which is
+//! letters, digits, - and _ whether the user chose it or it was made of what the peer calls itself. A passphrase in our own
+//! environment stays there. Each run has a process group of its own, which is killed when the command has ended (what it
+//! left behind with it), when it takes too long or prints too much, and when nobody wants the reply any more: this future
+//! is dropped then. A process that leaves its group is out of reach.
 
 use super::guard::Guard;
 use crate::control::on::From;
 use crate::duration;
 use crate::exit::{CommandError, Outcome};
+use crate::input;
 use compeer::limits;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -56,6 +58,7 @@ impl Exec {
             .env("COMPEER_FROM_ID", from.peer.to_string())
             .env("COMPEER_FROM_NAME", from.petname.as_deref().unwrap_or_default())
             .env("COMPEER_KIND", &self.kind)
+            .env_remove(input::PASSPHRASE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

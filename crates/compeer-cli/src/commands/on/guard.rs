@@ -43,6 +43,7 @@ impl Guard {
     pub(super) fn start() -> io::Result<Guard> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT])
+            .env_remove(crate::input::PASSPHRASE)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
