@@ -103,18 +103,24 @@ pub(crate) fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-/// The lines of standard input as bytes, each without its line break. The last one may be an error: it cannot be read, or a
-/// line is longer than a message. Read by a thread of its own, as [`lines`].
-pub(crate) fn byte_lines() -> mpsc::Receiver<Outcome<Vec<u8>>> {
+/// A line of standard input, as bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Without its line break.
+    Whole(Vec<u8>),
+    /// It is longer than a message, and was skipped.
+    TooLong,
+}
+
+/// The lines of standard input as bytes. The last one may be an error: standard input cannot be read. Read by a thread of its
+/// own, as [`lines`].
+pub(crate) fn byte_lines() -> mpsc::Receiver<Outcome<Line>> {
     let (lines, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
-        for number in 1_u64.. {
-            let line = match byte_line(&mut input, number) {
-                Ok(None) => return,
-                Ok(Some(line)) => Ok(line),
-                Err(error) => Err(error),
-            };
+        while let Some(line) = byte_line(&mut input).transpose() {
+            let line =
+                line.map_err(|error| CommandError::failed(format!("cannot read standard input: {error}")));
             let last = line.is_err();
             if lines.blocking_send(line).is_err() || last {
                 return;
@@ -124,23 +130,16 @@ pub(crate) fn byte_lines() -> mpsc::Receiver<Outcome<Vec<u8>>> {
     receiver
 }
 
-fn byte_line(input: &mut impl BufRead, number: u64) -> Outcome<Option<Vec<u8>>> {
+fn byte_line(input: &mut impl BufRead) -> std::io::Result<Option<Line>> {
     let mut line = Vec::new();
     // One byte more than fits, and the line break.
-    let read = input.take(MAX_INPUT + 2).read_until(b'\n', &mut line);
-    read.map_err(|error| CommandError::failed(format!("cannot read standard input: {error}")))?;
-    if line.is_empty() {
-        return Ok(None);
+    let read = input.by_ref().take(MAX_INPUT + 2).read_until(b'\n', &mut line)?;
+    let ended = line.pop_if(|last| *last == b'\n').is_some();
+    match line.len() as u64 > MAX_INPUT {
+        true if ended => Ok(Some(Line::TooLong)),
+        true => input.skip_until(b'\n').map(|_| Some(Line::TooLong)),
+        false => Ok((read > 0).then_some(Line::Whole(line))),
     }
-    if line.ends_with(b"\n") {
-        line.pop();
-    }
-    if line.len() as u64 > MAX_INPUT {
-        return Err(CommandError::usage(format!(
-            "line {number} is longer than {MAX_INPUT} bytes, the most one message holds"
-        )));
-    }
-    Ok(Some(line))
 }
 
 /// All that a source has.
@@ -319,16 +318,24 @@ mod tests {
     #[test]
     fn lines_are_bytes_without_their_break() {
         let mut input = std::io::Cursor::new(b"one\r\n\n\xff last".to_vec());
-        let mut next = || byte_line(&mut input, 1).unwrap();
-        assert_eq!(next().unwrap(), b"one\r");
-        assert_eq!(next().unwrap(), b"");
-        assert_eq!(next().unwrap(), b"\xff last");
+        let mut next = || byte_line(&mut input).unwrap();
+        for line in [&b"one\r"[..], b"", b"\xff last"] {
+            assert_eq!(next(), Some(Line::Whole(line.to_vec())));
+        }
         assert_eq!(next(), None);
-        let mut most = vec![b'x'; MAX_INPUT as usize];
-        most.push(b'\n');
-        assert_eq!(byte_line(&mut most.as_slice(), 1).unwrap().unwrap().len() as u64, MAX_INPUT);
-        most.insert(0, b'x');
-        assert!(byte_line(&mut most.as_slice(), 7).unwrap_err().message.contains("line 7"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_and_no_other() {
+        let most = vec![b'x'; MAX_INPUT as usize];
+        let [too_long, endless] = [1, 3_000_000].map(|more| vec![b'x'; MAX_INPUT as usize + more]);
+        let text = [&most[..], &too_long, &endless, b"next", &endless].join(&b'\n');
+        let mut input = text.as_slice();
+        let mut next = || byte_line(&mut input).unwrap();
+        assert_eq!(next(), Some(Line::Whole(most)));
+        assert_eq!((next(), next()), (Some(Line::TooLong), Some(Line::TooLong)));
+        assert_eq!(next(), Some(Line::Whole(b"next".to_vec())));
+        assert_eq!((next(), next()), (Some(Line::TooLong), None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #[path = "support/peers.rs"]
 mod support;
 
+use compeer::{Failure, Peer, Request};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use support::{Home, Running, until};
@@ -81,7 +82,7 @@ fn four_peers_share_the_lines_and_one_may_die() {
     let mut workers: Vec<_> =
         names.iter().map(|name| Worker::new(name, &signs.command(name, LINES / 2), &["--anyone"])).collect();
     let alice = Home::new("alice");
-    let mut spread = vec!["call", "--spread", "WORK", "-"];
+    let mut spread = vec!["call", "--spread", "WORK", "-", "--overdue", "1h"];
     workers.iter().for_each(|worker| spread.extend(["--to", worker.on.address.as_str()]));
     let mut call = alice.start(&spread);
     call.stdin.take().unwrap().write_all(numbers(LINES).as_bytes()).unwrap();
@@ -155,20 +156,21 @@ fn what_comes_comes_in_order_or_as_it_comes() {
 
 #[test]
 fn large_answers_that_come_at_once_all_arrive() {
-    const LINES: usize = 32;
+    const AT_ONCE: usize = 32;
     let signs = Signs::new();
-    // More together than a connection may hold, all in the same moment.
-    let command = format!("{}; head -c 1000000 /dev/zero | tr '\\0' x", signs.command("bob", 0));
-    let worker = Worker::new("bob", &command, &["--anyone", "--jobs", &LINES.to_string()]);
+    // More together than a connection may hold, all in the same moment; before, the peer earns that many at a time.
+    let hold = signs.command("bob", AT_ONCE);
+    let command = format!("{hold}; [ $n -lt {AT_ONCE} ] || head -c 1000000 /dev/zero | tr '\\0' x");
+    let worker = Worker::new("bob", &command, &["--anyone", "--jobs", &AT_ONCE.to_string()]);
     let alice = Home::new("alice");
     let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &worker.on.address]);
-    call.stdin.take().unwrap().write_all(numbers(LINES).as_bytes()).unwrap();
-    until("all wait", || signs.began("bob").len() == LINES);
+    call.stdin.take().unwrap().write_all(numbers(2 * AT_ONCE).as_bytes()).unwrap();
+    until("all wait", || signs.began("bob").len() == 2 * AT_ONCE);
     signs.go();
     let (code, out) = call.end();
     // The command's `echo` comes first.
     let lengths: Vec<_> = out.iter().map(String::len).filter(|length| *length > 2).collect();
-    assert_eq!((code, lengths), (Some(0), vec![1_000_000; LINES]));
+    assert_eq!((code, lengths), (Some(0), vec![1_000_000; AT_ONCE]));
 }
 
 #[test]
@@ -223,7 +225,7 @@ fn who_comes_later_is_taken_in() {
     let alice = Home::new("alice");
     let first = Worker::new("ann", &signs.command("ann", 2), &["--anyone", "--jobs", "1"]);
     let _up = alice.up(&["--join", &first.on.address]);
-    let mut call = alice.start(&["call", "--spread", "WORK", "-"]);
+    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--overdue", "1h"]);
     call.stdin.take().unwrap().write_all(numbers(8).as_bytes()).unwrap();
     until("the first one works", || signs.began("ann") == [0, 1, 2]);
     // A peer of this very home counts too.
@@ -252,7 +254,7 @@ fn a_line_is_never_asked_twice_of_one_peer() {
         home.start(&["on", "WORK", "--exec", &command, "--anyone", "--jobs", "1", "--listen", &port]);
     again.sees("compeer call ");
     let told = call.complains("line 2");
-    assert!(told.contains("lost half-way, and may have run it"), "{told}");
+    assert!(told.contains("did not finish it, and may have run it"), "{told}");
     assert_eq!(call.end(), (Some(1), vec!["0".to_string(), String::new(), "2".to_string()]));
     assert_eq!(signs.began("bob"), [0, 1, 2]);
 }
@@ -270,7 +272,125 @@ fn what_makes_no_sense_is_refused() {
     ] {
         alice.run(arguments).code(2);
     }
-    let long = format!("{}\n", "x".repeat((1 << 20) + 1));
-    let ended = alice.pipe(&["call", "--spread", "WORK", "-"], &long).code(2);
-    assert!(ended.err.contains("line 1 is longer"), "{}", ended.err);
+}
+
+#[test]
+fn an_on_that_ends_beside_its_up_loses_no_line() {
+    for signal in ["TERM", "KILL"] {
+        let signs = Signs::new();
+        let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+        let ann = Worker::new("ann", &signs.command("ann", 1), &["--anyone", "--jobs", "1"]);
+        let up = bob.up(&[]);
+        let mut on =
+            bob.start(&["on", "WORK", "--exec", &signs.command("bob", 1), "--anyone", "--jobs", "1"]);
+        on.sees("compeer call ");
+        let to = ["--to", ann.on.address.as_str(), "--to", up.address.as_str(), "--overdue", "1h"];
+        let mut call = alice.start(&[&["--json", "call", "--spread", "WORK", "-"], &to[..]].concat());
+        call.stdin.take().unwrap().write_all(numbers(5).as_bytes()).unwrap();
+        until("both are at work", || {
+            ["ann", "bob"].iter().all(|who| signs.began(who).iter().any(|n| *n > 0))
+        });
+        on.signal(signal);
+        on.end();
+        signs.go();
+        let (code, out) = call.end();
+        let told: Vec<serde_json::Value> =
+            out.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let bodies: Vec<_> = told.iter().map(|event| event["body"].as_str().unwrap()).collect();
+        assert_eq!((code, bodies), (Some(0), vec!["0\n", "1\n", "2\n", "3\n", "4\n"]), "{signal}");
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_fails_alone() {
+    let worker = Worker::new("bob", "cat", &["--anyone"]);
+    let alice = Home::new("alice");
+    let spread = ["call", "--spread", "WORK", "-", "--to", &worker.on.address];
+    let lines = format!("one\n{}\nthree\n", "x".repeat((1 << 20) + 1));
+    let ended = alice.pipe(&spread, &lines).code(1);
+    assert_eq!(ended.out, "one\n\nthree\n");
+    assert!(ended.err.contains("line 2: it is longer than 1048576 bytes"), "{}", ended.err);
+    assert!(ended.err.contains("1 of 3 lines failed"), "{}", ended.err);
+}
+
+#[test]
+fn a_peer_that_makes_no_sense_leaves_the_others_at_work() {
+    let worker = Worker::new("bob", "cat", &["--anyone"]);
+    let alice = Home::new("alice");
+    let to = ["--to", "no such name!", "--to", &worker.on.address];
+    let ended = alice.pipe(&[&["call", "--spread", "WORK", "-"], &to[..]].concat(), "1\n2\n").code(0);
+    assert_eq!(ended.out, "1\n2\n");
+    assert!(ended.err.contains("no such name!"), "{}", ended.err);
+}
+
+/// A peer of the library, which answers WORK as it likes and does not say how many at a time: it gets one.
+async fn peer<F, Fut>(handler: F) -> (Peer, String)
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let peer = Peer::builder().listen("127.0.0.1:0").handle("WORK", handler).spawn().await.unwrap();
+    let address = peer.local_addrs()[0].to_string();
+    (peer, address)
+}
+
+async fn endless(request: Request) -> Result<(), Failure> {
+    loop {
+        request.reply("").await?;
+    }
+}
+
+async fn busy(_: Request) -> Result<(), Failure> {
+    Err(Failure::busy())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_without_end_are_a_line_that_fails() {
+    let (peer, address) = peer(endless).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        Home::new("alice").pipe(&["call", "--spread", "WORK", "-", "--to", &address], "1\n").code(1)
+    });
+    let ended = ended.await.unwrap();
+    assert!(ended.err.contains("more than 16384 replies"), "{}", ended.err);
+    peer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_only_given_back_have_an_end() {
+    let (peer, address) = peer(busy).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        let spread = ["call", "--spread", "WORK", "-", "--timeout", "2s", "--to", &address];
+        Home::new("alice").pipe(&spread, "1\n2\n").code(3)
+    });
+    let ended = ended.await.unwrap();
+    assert!(ended.err.contains("nobody has answered WORK for 2 s"), "{}", ended.err);
+    assert_eq!(ended.out, "\n\n", "each line is told");
+    peer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_never_answers_holds_no_line_for_ever() {
+    const LINES: usize = 10;
+    let (had, mut silent_has) = tokio::sync::mpsc::unbounded_channel();
+    let (silent, address) = peer(move |request: Request| {
+        had.send(request.text()).unwrap();
+        std::future::pending()
+    })
+    .await;
+    let signs = Signs::new();
+    let ann = Worker::new("ann", &signs.command("ann", 0), &["--anyone", "--jobs", "1"]);
+    let alice = Home::new("alice");
+    let to = ["--to", address.as_str(), "--to", ann.on.address.as_str(), "--overdue", "500ms"];
+    let mut call = alice.start(&[&["call", "--spread", "WORK", "-"], &to[..]].concat());
+    call.stdin.take().unwrap().write_all(numbers(LINES).as_bytes()).unwrap();
+    // The other one works on only when it has a line.
+    let held: usize = silent_has.recv().await.unwrap().parse().unwrap();
+    signs.go();
+    let (code, out) = tokio::task::spawn_blocking(|| call.end()).await.unwrap();
+    assert_eq!((code, out), (Some(0), (0..LINES).map(|line| line.to_string()).collect()));
+    let mut began = signs.began("ann");
+    assert!(began.contains(&held));
+    began.sort_unstable();
+    assert_eq!(began, (0..LINES).collect::<Vec<_>>(), "none twice");
+    silent.shutdown().await;
 }

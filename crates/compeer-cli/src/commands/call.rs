@@ -28,7 +28,8 @@ use std::time::Duration;
 /// With --spread, each line of standard input is a request, asked of any of the peers that answer KIND: those connected that
 /// are paired or joined (--anyone: all), this one, or those named by --to. Each has as many at a time as it has room for.
 /// What came of each line is printed as one line, in their order; of a line that failed, an empty one, and why on standard
-/// error. The lines of a peer that is lost go to others; half-way lost, a line may have run there too.
+/// error. The lines of a peer that is lost go to others; half-way lost, a line may have run there too. A line that is overdue
+/// is asked of another peer as well, when one has nothing else to do; the first answer counts.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "compeer call [OPTIONS] <PEER> <KIND> [BODY]\n       compeer call [OPTIONS] --spread <KIND> -",
@@ -73,6 +74,9 @@ pub(crate) struct Call {
     /// With --spread: ask every connected peer, not only those paired or joined; they see the lines
     #[arg(long, hide_env_values = true, env = "COMPEER_ANYONE", value_parser = BoolishValueParser::new())]
     pub(crate) anyone: bool,
+    /// With --spread: after how long a line is overdue [default: four times what half of the lines take, 2s at least]
+    #[arg(long, hide_env_values = true, env = "COMPEER_OVERDUE", value_name = "D", value_parser = crate::duration::parse)]
+    pub(crate) overdue: Option<Duration>,
     /// With --spread: print what comes of the lines as it comes
     #[arg(long, hide_env_values = true, env = "COMPEER_UNORDERED", value_parser = BoolishValueParser::new())]
     pub(crate) unordered: bool,
@@ -83,8 +87,8 @@ impl Call {
         if let Some(kind) = &self.spread {
             return self.spread(kind, context).await;
         }
-        if self.unordered || self.anyone || !self.to.is_empty() {
-            return Err(CommandError::usage("--to, --anyone and --unordered go with --spread"));
+        if self.unordered || self.anyone || self.overdue.is_some() || !self.to.is_empty() {
+            return Err(CommandError::usage("--to, --anyone, --overdue and --unordered go with --spread"));
         }
         if self.peer == "-" && self.body == "-" {
             return Err(CommandError::usage("only one of PEER and BODY can come from standard input"));

@@ -2,7 +2,7 @@
 //!
 //! The client sends the lines, this side deals them to peers (`spread/deal.rs`) that `spread/scout.rs` finds, and hands
 //! the answers over. All that waits is here and bounded; a client that does not read what it gets, or a line that takes
-//! long, in the end stops the reading of lines.
+//! long, in the end stops the reading of lines. A peer that cannot be asked ends nothing but its own part.
 
 mod deal;
 mod scout;
@@ -10,18 +10,24 @@ mod scout;
 use super::{parse, reply, send, within};
 use crate::exit::{CommandError, Outcome};
 use crate::node::Node;
-use bytes::{Bytes, BytesMut};
-use compeer::{Kind, PeerId, Replies, Request, RequestError, limits};
-use deal::{Answer, Deal, Dealt, Ending};
+use bytes::BytesMut;
+use compeer::{Kind, Message, PeerId, Replies, Request, RequestError, limits};
+use deal::{Answer, Deal, Dealt, Ending, Pace};
 use scout::{Found, Scout};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 pub(crate) const KIND: &str = "spread";
 /// One line, from the client.
 pub(crate) const LINE: Kind = Kind::from_static("line");
+/// In place of a line that cannot be asked, from the client: why not.
+pub(crate) const REFUSED: Kind = Kind::from_static("refused");
+/// A peer takes no part: a [`CommandError`] that says why.
+pub(crate) const APART: Kind = Kind::from_static("apart");
 /// What came of a line: a [`Done`]; the reply follows, if there is one.
 pub(crate) const DONE: Kind = Kind::from_static("done");
 /// The reply to a line.
@@ -38,6 +44,8 @@ pub(crate) struct Spread {
     pub(crate) unordered: bool,
     /// How long to wait when nobody answers.
     pub(crate) timeout_ms: u64,
+    /// After how long a line is asked of another peer too; if not set, that depends on how long lines take.
+    pub(crate) overdue_ms: Option<u64>,
 }
 
 /// What came of a line.
@@ -56,6 +64,10 @@ pub(crate) struct Done {
 /// What is known of those who answer, waiting to be looked at. As many as may be asked at once.
 const FOUND: usize = 256;
 
+/// Replies to one line. Unit: replies. They are put together to one answer of 1 MiB at most; a peer that sends empty ones
+/// without end is stopped by this. A guess: replies of 64 bytes that make up such an answer.
+const MAX_REPLIES: usize = 16 * 1024;
+
 pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
     let spread: Spread = parse(request.body())?;
     let kind = Kind::new(&spread.kind).map_err(|error| CommandError::usage(format!("KIND: {error}")))?;
@@ -68,20 +80,18 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
     } else {
         tasks.spawn(scout.named(spread.to.clone()));
     }
-    let mut work = Work { node: &node, kind, deal: Deal::new(!spread.unordered), asking: JoinSet::new() };
-    let (mut more, mut trouble, mut anybody) = (true, None, false);
-    let mut since = None;
+    let mut work = Work::new(&node, kind, &spread);
+    let (mut more, mut trouble, mut anybody, mut apart) = (true, None, false, 0);
     loop {
         work.begin();
         while let Some((line, answer)) = work.deal.hand_over() {
             hand_over(&node, &request, line, answer).await?;
+            work.deal.was_held_up(work.now());
         }
         if !more && work.deal.is_empty() {
             return Ok(());
         }
-        let reading = more && work.deal.has_room();
-        since = work.deal.stands_still().then(|| since.unwrap_or_else(Instant::now));
-        let over = since.map(|since| since + within(spread.timeout_ms));
+        let (reading, wakes) = (more && work.deal.has_room(), work.wakes());
         tokio::select! {
             biased;
             () = node.ends() => return Err(CommandError::failed("the running peer was stopped")),
@@ -92,34 +102,41 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
                     work.deal.seat(peer, answering.jobs, answering.free);
                 }
                 Found::Unreachable(error) => trouble = Some(error),
-                Found::Hopeless(error) => return Err(error),
+                Found::Hopeless(error) => {
+                    apart += 1;
+                    if apart == spread.to.len() && !anybody {
+                        return Err(error);
+                    }
+                    reply(&request, APART, &error).await?;
+                    trouble = Some(error);
+                }
             },
             message = request.next(), if reading => match message {
-                Some(message) => work.deal.take(message.body),
+                Some(message) => work.take(message),
                 None => more = false,
             },
-            () = until(over) => {
-                since = None;
-                let error = scout::nobody(&kind, !spread.to.is_empty(), trouble.take());
-                if !anybody {
-                    return Err(error);
-                }
-                // The rest has an end too: what is known is handed over, what is not is told line by line.
-                work.give_up(&error);
-                while let Some((line, answer)) = work.deal.hand_over() {
-                    hand_over(&node, &request, line, answer).await?;
-                }
-                if !work.deal.somebody_answers() {
-                    return Err(error);
-                }
+            () = until(wakes) => {}
+        }
+        if work.deal.is_in_vain(work.now()) {
+            let error = match anybody {
+                false => return Err(scout::nobody(&kind, !spread.to.is_empty(), trouble)),
+                true => scout::in_vain(&kind, within(spread.timeout_ms), trouble.take()),
+            };
+            // The rest has an end too: what is known is handed over, what is not is told line by line.
+            work.give_up(&error);
+            while let Some((line, answer)) = work.deal.hand_over() {
+                hand_over(&node, &request, line, answer).await?;
+            }
+            if !work.deal.somebody_answers() {
+                return Err(error);
             }
         }
     }
 }
 
-async fn until(over: Option<Instant>) {
-    match over {
-        Some(over) => tokio::time::sleep_until(over).await,
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -143,43 +160,84 @@ fn name(node: &Node, peer: PeerId) -> String {
     node.state.shown_name(peer, nickname.as_deref())
 }
 
+/// Who was asked for which line, and how that ended.
+type Asked = (u64, PeerId, Ending);
+
 /// Lines, and the peers that are being asked for them.
 struct Work<'a> {
     node: &'a Node,
     kind: Kind,
+    began: Instant,
     deal: Deal,
     /// Aborted when this is dropped, by which the requests are cancelled.
-    asking: JoinSet<(u64, PeerId, Ending)>,
+    asking: JoinSet<Asked>,
+    /// By line and peer, to cancel one.
+    tasks: BTreeMap<(u64, PeerId), AbortHandle>,
 }
 
 impl Work<'_> {
+    fn new<'a>(node: &'a Node, kind: Kind, spread: &Spread) -> Work<'a> {
+        let pace = Pace::new(spread.overdue_ms.map(within), within(spread.timeout_ms));
+        let deal = Deal::new(!spread.unordered, pace);
+        let (asking, tasks) = (JoinSet::new(), BTreeMap::new());
+        Work { node, kind, began: Instant::now(), deal, asking, tasks }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// When there is something to do though nothing has happened.
+    fn wakes(&self) -> Option<Instant> {
+        self.began.checked_add(self.deal.wakes(self.now())?)
+    }
+
+    /// Takes in what the client sent.
+    fn take(&mut self, message: Message) {
+        match message.kind == REFUSED {
+            true => self.deal.refuse(String::from_utf8_lossy(&message.body).into_owned()),
+            false => self.deal.take(message.body, self.now()),
+        }
+    }
+
     /// Asks whoever has room.
     fn begin(&mut self) {
-        while let Some(Dealt { line, peer, body }) = self.deal.next() {
+        let now = self.now();
+        while let Some(Dealt { line, peer, body }) = self.deal.next(now) {
             let call = self.node.peer.request(peer, self.kind, body).no_timeout();
-            self.asking.spawn(async move {
+            let task = self.asking.spawn(async move {
                 let ending = match call.await {
                     Ok(replies) => whole(replies).await,
                     Err(error) => ending(error),
                 };
                 (line, peer, ending)
             });
+            self.tasks.insert((line, peer), task);
         }
     }
 
-    fn ended(&mut self, ended: Result<(u64, PeerId, Ending), tokio::task::JoinError>) {
-        // A task that panicked is our own mistake, and its line would be waited for without end.
-        let (line, peer, ending) =
-            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        self.deal.ended(line, peer, ending);
+    fn ended(&mut self, ended: Result<Asked, JoinError>) {
+        let (line, peer, ending) = match ended {
+            Ok(ended) => ended,
+            // Another peer was faster.
+            Err(error) if error.is_cancelled() => return,
+            // Our own mistake, and the line would be waited for without end.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.tasks.remove(&(line, peer));
+        for other in self.deal.ended(line, peer, ending, self.now()) {
+            if let Some(task) = self.tasks.remove(&(line, other)) {
+                task.abort();
+            }
+        }
     }
 
     /// Gives up on the lines that wait.
     fn give_up(&mut self, error: &CommandError) {
-        let node = self.node;
-        self.deal.give_up(|tried| match tried.last() {
+        let (node, now) = (self.node, self.now());
+        self.deal.give_up(now, |tried| match tried.last() {
             Some(lost) => {
-                format!("{} was lost half-way, and may have run it; nobody else answers", name(node, *lost))
+                format!("{} did not finish it, and may have run it; nobody else answers", name(node, *lost))
             }
             None => error.message.clone(),
         });
@@ -188,38 +246,35 @@ impl Work<'_> {
 
 /// All replies of one request as one.
 async fn whole(mut replies: Replies) -> Ending {
-    let mut all: Vec<Bytes> = Vec::new();
-    let mut length = 0;
+    let (mut whole, mut count) = (BytesMut::new(), 0);
     while let Some(reply) = replies.next().await {
-        match reply {
-            Ok(reply) => {
-                length += reply.body.len();
-                if length > limits::MAX_BODY as usize {
-                    return Ending::Answered(Err(format!(
-                        "the replies have more than {} bytes",
-                        limits::MAX_BODY
-                    )));
-                }
-                all.push(reply.body);
-            }
+        let body = match reply {
+            Ok(reply) => reply.body,
             Err(error) => return ending(error),
+        };
+        count += 1;
+        if count > MAX_REPLIES {
+            return Ending::Answered(Err(format!("more than {MAX_REPLIES} replies")));
         }
+        if whole.len() + body.len() > limits::MAX_BODY as usize {
+            return Ending::Answered(Err(format!("the replies have more than {} bytes", limits::MAX_BODY)));
+        }
+        // Most have one, which need not be copied.
+        whole = match whole.is_empty() {
+            true => BytesMut::from(body),
+            false => {
+                whole.extend_from_slice(&body);
+                whole
+            }
+        };
     }
-    if all.len() == 1 {
-        return Ending::Answered(Ok(all.remove(0)));
-    }
-    Ending::Answered(Ok(all
-        .into_iter()
-        .fold(BytesMut::new(), |mut whole, body| {
-            whole.extend_from_slice(&body);
-            whole
-        })
-        .freeze()))
+    Ending::Answered(Ok(whole.freeze()))
 }
 
 /// What an error means for a line.
 fn ending(error: RequestError) -> Ending {
     match error {
+        // It may have run in part.
         RequestError::Disconnected | RequestError::TimedOut | RequestError::Cancelled => Ending::Lost,
         RequestError::Busy
         | RequestError::NoHandler

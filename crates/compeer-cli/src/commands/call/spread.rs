@@ -10,11 +10,14 @@ use crate::control;
 use crate::control::spread::{self, Done};
 use crate::exit::{CommandError, Outcome};
 use crate::gateway::{Answers, Gateway};
-use crate::input;
+use crate::input::{self, Line};
 use crate::node::Settings;
 use compeer::{Bytes, PeerId, Sender, text};
 use serde::Serialize;
 use std::pin::pin;
+
+/// Why a line is not asked.
+const TOO_LONG: &str = "it is longer than 1048576 bytes, the most one message holds";
 
 impl Call {
     pub(super) async fn spread(&self, kind: &str, context: &Context) -> Outcome {
@@ -28,6 +31,7 @@ impl Call {
             anyone: self.anyone,
             unordered: self.unordered,
             timeout_ms: self.timeout.as_millis() as u64,
+            overdue_ms: self.overdue.map(|overdue| overdue.as_millis() as u64),
         };
         if self.to.iter().any(|peer| peer == "-") {
             return Err(CommandError::usage("standard input holds the requests; give the ticket as @FILE"));
@@ -35,20 +39,28 @@ impl Call {
         Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
             let mut answers = gateway.open_call(spread::KIND, &question).await?;
             let mut feeding = tokio::spawn(feed(answers.sender()));
-            let (mut fed, mut tally) = (false, Tally::default());
+            let (mut fed, mut unread, mut tally) = (false, None, Tally::default());
             loop {
                 let mut next = pin!(next(&mut answers));
-                let done = loop {
+                let told = loop {
                     tokio::select! {
                         biased;
-                        done = &mut next => break done?,
+                        told = &mut next => break told?,
                         outcome = &mut feeding, if !fed => {
                             fed = true;
-                            outcome.unwrap_or_else(|error| Err(CommandError::failed(error.to_string())))?;
+                            // What was read before is worked on.
+                            unread = outcome.unwrap_or_else(|error| Err(CommandError::failed(error.to_string()))).err();
                         }
                     }
                 };
-                let Some((done, reply)) = done else { return tally.outcome() };
+                let (done, reply) = match told {
+                    Some(Told::Done(done, reply)) => (done, reply),
+                    Some(Told::Apart(error)) => {
+                        context.console.note(&format!("without a peer: {error}"));
+                        continue;
+                    }
+                    None => return unread.map_or_else(|| tally.outcome(), Err),
+                };
                 tally.add(&done);
                 // Nobody reads any more: leaving cancels what is left.
                 if !self.print(context, done, reply) {
@@ -76,24 +88,43 @@ impl Call {
 /// Sends the lines of standard input; it ends early when nobody takes them any more.
 async fn feed(sender: Sender) -> Outcome {
     let mut lines = input::byte_lines();
+    let mut unread = Ok(());
     while let Some(line) = lines.recv().await {
-        if sender.send(spread::LINE, line?).await.is_err() {
+        let sent = match line {
+            Ok(Line::Whole(line)) => sender.send(spread::LINE, line).await,
+            Ok(Line::TooLong) => sender.send(spread::REFUSED, TOO_LONG).await,
+            Err(error) => {
+                unread = Err(error);
+                break;
+            }
+        };
+        if sent.is_err() {
             return Ok(());
         }
     }
     sender.finish();
-    Ok(())
+    unread
 }
 
-/// What came of the next line, and its reply if there is one.
-async fn next(answers: &mut Answers) -> Outcome<Option<(Done, Bytes)>> {
-    let Some(done) = answers.next().await? else { return Ok(None) };
-    let done: Done = control::parse(&done.body)?;
+/// What the node tells.
+enum Told {
+    /// What came of the next line, and its reply if there is one.
+    Done(Done, Bytes),
+    /// A peer takes no part, and why.
+    Apart(CommandError),
+}
+
+async fn next(answers: &mut Answers) -> Outcome<Option<Told>> {
+    let Some(told) = answers.next().await? else { return Ok(None) };
+    if told.kind == spread::APART {
+        return Ok(Some(Told::Apart(control::parse(&told.body)?)));
+    }
+    let done: Done = control::parse(&told.body)?;
     if done.error.is_some() {
-        return Ok(Some((done, Bytes::new())));
+        return Ok(Some(Told::Done(done, Bytes::new())));
     }
     match answers.next().await? {
-        Some(reply) if reply.kind == spread::REPLY => Ok(Some((done, reply.body))),
+        Some(reply) if reply.kind == spread::REPLY => Ok(Some(Told::Done(done, reply.body))),
         _ => Err(CommandError::failed("an answer came without its reply")),
     }
 }

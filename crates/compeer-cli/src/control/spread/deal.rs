@@ -1,25 +1,49 @@
 //! Who gets which line: the machine behind `call --spread`, without side effects.
 //!
 //! Lines come in, peers come and go, answers come back; out come lines to be asked of a peer, and answers in the order of
-//! the input, or as they come. A peer has as many lines at a time as it said it has room for, so a fast one gets more of
-//! them. A line that a peer did not begin (busy, or nobody answers it there any more) is dealt again, to anybody. One
-//! whose peer was lost half-way may have run there: it is dealt again, but not to that peer.
+//! the input, or as they come. A peer has as many lines at a time as it said it has room for, and has earned (`deal/seat.rs`),
+//! so a fast one gets more of them. A line that a peer did not begin (busy, or nobody answers it there any more) is dealt
+//! again, to anybody. One whose peer was lost half-way, or gave it up, may have run there: it is dealt again, but not to that
+//! peer. One that is overdue (`deal/pace.rs`) is asked of another peer too that has nothing better to do; the first answer
+//! counts, and no other is told.
 //!
-//! Memory is bounded: [`MAX_LINES`] lines that were read and not handed over, and [`MAX_HELD`] bytes of them and of their
-//! answers. Beyond that no line is taken in, and none dealt but the oldest, for which all others wait.
+//! Memory is bounded: [`MAX_LINES`] lines that were read and not handed over, [`MAX_READ`] bytes of them and of their answers,
+//! and [`MAX_HELD`] with the answers to come: a line that is being asked counts for as much as the largest answer so far, and
+//! [`LEAST_ANSWER`] at least. Beyond that no line is dealt but the oldest, for which all others wait.
+//!
+//! Time is what has passed since the spread began.
+
+mod pace;
+mod seat;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use compeer::PeerId;
+pub(super) use pace::Pace;
+use seat::Seat;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// Lines read and not handed over. A guess: enough to keep the largest peers busy beside a slow one.
 pub(super) const MAX_LINES: usize = 4096;
 
-/// Bytes of lines and answers that are held. Unit: bytes. What is being asked adds its answers, of 1 MiB at most each.
+/// Bytes of lines and answers that are held, and of the answers that are expected. Unit: bytes. A guess.
 pub(super) const MAX_HELD: usize = 32 * 1024 * 1024;
+
+/// Bytes held beyond which no line is read. Unit: bytes. Half, so that there is room for answers.
+pub(super) const MAX_READ: usize = MAX_HELD / 2;
+
+/// What an answer is expected to have. Unit: bytes. So at most 512 lines are asked at a time, however small their answers
+/// have been, and what comes is 512 MiB at most if all of them turn out as large as can be.
+pub(super) const LEAST_ANSWER: usize = 64 * 1024;
 
 /// The most that one peer is given at a time, whatever it says. Unit: lines.
 pub(super) const MAX_WINDOW: usize = 512;
+
+/// Within this time a peer says that it does not begin a line; later it is at work. A guess.
+const BEGUN_AFTER: Duration = Duration::from_secs(5);
 
 /// What came of a line: the reply and who gave it, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,62 +68,86 @@ pub(super) enum Ending {
     Answered(Result<Bytes, String>),
     /// It did not begin.
     NotBegun,
-    /// It was lost half-way.
+    /// It was lost half-way, or gave it up.
     Lost,
 }
 
 /// See the file.
 pub(super) struct Deal {
     ordered: bool,
+    pace: Pace,
     /// From `first` on; an answer that was handed over out of order leaves its place.
     lines: VecDeque<Line>,
     first: u64,
     /// Lines that wait for a peer.
     waiting: BTreeSet<u64>,
+    /// Lines that are being asked, and of whom; most of one peer.
+    asked: BTreeMap<u64, Vec<Asked>>,
     /// Lines whose answers can be handed over, as they came.
     ready: VecDeque<u64>,
     seats: BTreeMap<PeerId, Seat>,
+    /// How many peers are being asked, for all lines.
     running: usize,
     held: usize,
+    largest: usize,
+    /// When an answer came last, or when there began to be lines.
+    heard: Duration,
 }
 
 enum Line {
-    Open { body: Bytes, tried: Vec<PeerId> },
+    /// With those who may have run it and will not answer.
+    Open {
+        body: Bytes,
+        tried: Vec<PeerId>,
+    },
     Done(Answer),
     HandedOver,
 }
 
-/// A peer that answers.
-#[derive(Default)]
-struct Seat {
-    window: usize,
-    running: usize,
+/// A peer that is asked for a line.
+struct Asked {
+    peer: PeerId,
+    since: Duration,
 }
 
 impl Deal {
-    pub(super) fn new(ordered: bool) -> Deal {
+    pub(super) fn new(ordered: bool, pace: Pace) -> Deal {
         Deal {
             ordered,
+            pace,
             lines: VecDeque::new(),
             first: 0,
             waiting: BTreeSet::new(),
+            asked: BTreeMap::new(),
             ready: VecDeque::new(),
             seats: BTreeMap::new(),
             running: 0,
             held: 0,
+            largest: LEAST_ANSWER,
+            heard: Duration::ZERO,
         }
     }
 
     /// Whether another line may be taken in.
     pub(super) fn has_room(&self) -> bool {
-        self.lines.len() < MAX_LINES && self.held < MAX_HELD
+        self.lines.len() < MAX_LINES && self.held < MAX_READ
     }
 
     /// Takes a line in.
-    pub(super) fn take(&mut self, body: Bytes) {
+    pub(super) fn take(&mut self, body: Bytes, now: Duration) {
+        if self.waiting.is_empty() && self.asked.is_empty() {
+            self.heard = now;
+        }
         self.held += body.len();
         self.waiting.insert(self.first + self.lines.len() as u64);
         self.lines.push_back(Line::Open { body, tried: Vec::new() });
+    }
+
+    /// Takes in a line that nobody can be asked.
+    pub(super) fn refuse(&mut self, why: String) {
+        let line = self.first + self.lines.len() as u64;
+        self.lines.push_back(Line::Open { body: Bytes::new(), tried: Vec::new() });
+        self.done(line, Answer { peer: None, reply: Err(why) });
     }
 
     /// Whether all lines taken in are handed over.
@@ -109,77 +157,133 @@ impl Deal {
 
     /// A peer says how many lines it takes at a time, and how many more it would take now; 0: it does not answer.
     pub(super) fn seat(&mut self, peer: PeerId, jobs: u64, free: u64) {
-        let number = |number: u64| usize::try_from(number).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
-        let seat = self.seats.entry(peer).or_default();
-        // One at least: who has nothing free now lets it wait, or says that it is busy.
-        seat.window = (seat.running + number(free)).max(1).min(number(jobs));
-        if seat.window == 0 && seat.running == 0 {
+        self.seats.entry(peer).or_default().says(jobs, free);
+        self.clear(peer);
+    }
+
+    /// Forgets a peer of which there is nothing to remember.
+    fn clear(&mut self, peer: PeerId) {
+        if self.seats.get(&peer).is_some_and(Seat::is_gone) {
             self.seats.remove(&peer);
         }
     }
 
     /// Whether there is somebody to ask.
     pub(super) fn somebody_answers(&self) -> bool {
-        self.seats.values().any(|seat| seat.window > 0)
-    }
-
-    /// Whether lines wait and none is being asked.
-    pub(super) fn stands_still(&self) -> bool {
-        self.running == 0 && !self.waiting.is_empty()
+        self.seats.values().any(Seat::answers)
     }
 
     /// The next line to ask somebody, and whom.
-    pub(super) fn next(&mut self) -> Option<Dealt> {
-        if !self.seats.values().any(Seat::has_room) {
+    pub(super) fn next(&mut self, now: Duration) -> Option<Dealt> {
+        let fit = self.fit(now);
+        if fit.is_empty() {
             return None;
         }
-        let full = self.held >= MAX_HELD;
-        let candidates = self.waiting.iter().copied();
-        let (line, peer) = candidates
-            .take_while(|line| !full || *line == self.first)
-            .find_map(|line| Some((line, self.best(line)?)))?;
+        let (line, peer) = self.next_waiting(&fit).or_else(|| self.next_overdue(&fit, now))?;
         let Some(Line::Open { body, .. }) = self.line(line) else { return None };
         let dealt = Dealt { line, peer, body: body.clone() };
         self.waiting.remove(&line);
+        self.asked.entry(line).or_default().push(Asked { peer, since: now });
         self.running += 1;
         self.seats.entry(peer).or_default().running += 1;
         Some(dealt)
     }
 
-    /// The peer with the most room that has not had this line.
-    fn best(&self, line: u64) -> Option<PeerId> {
+    fn next_waiting(&self, fit: &[PeerId]) -> Option<(u64, PeerId)> {
+        let mut open = self.waiting.iter().copied().take_while(|line| self.may_deal(*line));
+        open.find_map(|line| Some((line, self.best(line, fit)?)))
+    }
+
+    fn next_overdue(&self, fit: &[PeerId], now: Duration) -> Option<(u64, PeerId)> {
+        let open = self.asked.iter().take_while(|(line, _)| self.may_deal(**line));
+        let mut overdue = open.filter(|(_, asked)| self.due(asked) <= now);
+        overdue.find_map(|(line, _)| Some((*line, self.best(*line, fit)?)))
+    }
+
+    /// Whether there is room for its answer. There always is for the oldest, for which the others wait.
+    fn may_deal(&self, line: u64) -> bool {
+        line == self.first || self.held + self.running * self.largest < MAX_HELD
+    }
+
+    /// When a line that is being asked is to be asked of one more peer: later each time, since it may be just long.
+    fn due(&self, asked: &[Asked]) -> Duration {
+        let since = asked.last().map_or(Duration::ZERO, |last| last.since);
+        since.saturating_add(self.pace.overdue().saturating_mul(1 << (asked.len() - 1).min(16)))
+    }
+
+    /// The peers with room, most of it first. Those that rest are left out while somebody else answers.
+    fn fit(&self, now: Duration) -> Vec<PeerId> {
+        let rests = |seat: &Seat| seat.rests_until() > now;
+        let none_else = !self.seats.values().any(|seat| seat.answers() && !rests(seat));
+        let seats = self.seats.iter().filter(|(_, seat)| seat.room() > 0 && (none_else || !rests(seat)));
+        let mut fit: Vec<_> = seats.map(|(peer, seat)| (seat.room(), *peer)).collect();
+        fit.sort_unstable_by_key(|(room, peer)| (Reverse(*room), *peer));
+        fit.into_iter().map(|(_, peer)| peer).collect()
+    }
+
+    /// The first of these that has not had this line.
+    fn best(&self, line: u64, fit: &[PeerId]) -> Option<PeerId> {
         let Some(Line::Open { tried, .. }) = self.line(line) else { return None };
-        let room = |(_, seat): &(&PeerId, &Seat)| seat.window.saturating_sub(seat.running);
-        let fit = self.seats.iter().filter(|(peer, seat)| seat.has_room() && !tried.contains(peer));
-        fit.max_by_key(room).map(|(peer, _)| *peer)
+        let asked = self.asked.get(&line).map(Vec::as_slice).unwrap_or_default();
+        let had = |peer: &PeerId| tried.contains(peer) || asked.iter().any(|asked| asked.peer == *peer);
+        fit.iter().find(|peer| !had(peer)).copied()
     }
 
     fn line(&self, line: u64) -> Option<&Line> {
         self.lines.get(usize::try_from(line.checked_sub(self.first)?).ok()?)
     }
 
-    /// Asking a peer for a line has ended.
-    pub(super) fn ended(&mut self, line: u64, peer: PeerId, ending: Ending) {
+    /// Asking a peer for a line has ended. Gives those who need not answer it any more.
+    pub(super) fn ended(&mut self, line: u64, peer: PeerId, ending: Ending, now: Duration) -> Vec<PeerId> {
+        let asked = self.asked.get_mut(&line);
+        let place = asked.as_ref().and_then(|asked| asked.iter().position(|asked| asked.peer == peer));
+        // Another one was faster.
+        let (Some(asked), Some(place)) = (asked, place) else { return Vec::new() };
+        let since = asked.remove(place).since;
+        let others = std::mem::take(asked);
         self.running -= 1;
         let seat = self.seats.entry(peer).or_default();
         seat.running -= 1;
-        if !matches!(ending, Ending::Answered(_)) {
-            // Nothing more for it until it says again that it answers.
-            seat.window = 0;
-        }
-        if seat.window == 0 && seat.running == 0 {
-            self.seats.remove(&peer);
-        }
         match ending {
-            Ending::Answered(reply) => self.done(line, Answer { peer: Some(peer), reply }),
-            Ending::NotBegun => drop(self.waiting.insert(line)),
+            Ending::Answered(reply) => {
+                seat.answered();
+                self.clear(peer);
+                self.asked.remove(&line);
+                self.heard = now;
+                self.pace.took(now.saturating_sub(since));
+                self.done(line, Answer { peer: Some(peer), reply });
+                return others.into_iter().map(|other| self.spared(&other, since, now)).collect();
+            }
+            Ending::NotBegun => seat.gave_back(),
             Ending::Lost => {
-                self.waiting.insert(line);
+                seat.lost();
                 if let Some(Line::Open { tried, .. }) = self.lines.get_mut((line - self.first) as usize) {
                     tried.push(peer);
                 }
             }
         }
+        self.clear(peer);
+        match others.is_empty() {
+            true => {
+                self.asked.remove(&line);
+                self.waiting.insert(line);
+            }
+            false => drop(self.asked.insert(line, others)),
+        }
+        Vec::new()
+    }
+
+    /// Another peer, asked at `since`, has answered what this one was asked.
+    fn spared(&mut self, asked: &Asked, since: Duration, now: Duration) -> PeerId {
+        self.running -= 1;
+        let overdue = self.pace.overdue();
+        let seat = self.seats.entry(asked.peer).or_default();
+        seat.running -= 1;
+        if asked.since < since && asked.since.saturating_add(overdue) <= now {
+            seat.overtaken(overdue, now);
+        }
+        self.clear(asked.peer);
+        asked.peer
     }
 
     fn done(&mut self, line: u64, answer: Answer) {
@@ -188,17 +292,48 @@ impl Deal {
             self.held -= body.len();
         }
         self.held += size(&answer);
+        self.largest = self.largest.max(size(&answer));
         *place = Line::Done(answer);
         self.ready.push_back(line);
     }
 
+    /// When to give up on the lines that wait, if nothing happens before: nobody has answered for as long as the user waits,
+    /// and nobody is at work. Lines that are given back meanwhile are no answer.
+    fn gives_up(&self, now: Duration) -> Option<Duration> {
+        let at = self.heard.saturating_add(self.pace.patience());
+        let begun_after = BEGUN_AFTER.min(self.pace.patience() / 2);
+        let mut asked = self.asked.values().flatten();
+        let at_work = asked.any(|asked| asked.since + begun_after <= at.max(now));
+        (!self.waiting.is_empty() && !at_work).then_some(at)
+    }
+
+    /// Whether it is time to give up on the lines that wait.
+    pub(super) fn is_in_vain(&self, now: Duration) -> bool {
+        self.gives_up(now).is_some_and(|at| at <= now)
+    }
+
+    /// When there is something to do, if nothing happens before: to ask one more peer, or to give up.
+    pub(super) fn wakes(&self, now: Duration) -> Option<Duration> {
+        let overdue = self.asked.values().map(|asked| self.due(asked));
+        let rested = self.seats.values().map(Seat::rests_until);
+        // What was due before waits for somebody who has room.
+        let later = overdue.chain(rested).filter(|at| *at > now);
+        later.chain(self.gives_up(now)).min()
+    }
+
     /// Gives up on the lines that wait: `why` says it, given who may have run one.
-    pub(super) fn give_up(&mut self, why: impl Fn(&[PeerId]) -> String) {
+    pub(super) fn give_up(&mut self, now: Duration, why: impl Fn(&[PeerId]) -> String) {
+        self.heard = now;
         for line in std::mem::take(&mut self.waiting) {
             let Some(Line::Open { tried, .. }) = self.line(line) else { continue };
             let answer = Answer { peer: tried.last().copied(), reply: Err(why(tried)) };
             self.done(line, answer);
         }
+    }
+
+    /// Nobody took the answers meanwhile, which is no fault of those who answer.
+    pub(super) fn was_held_up(&mut self, now: Duration) {
+        self.heard = now;
     }
 
     /// The next answer to hand over, with the number of its line, from 0.
@@ -221,142 +356,9 @@ impl Deal {
     }
 }
 
-impl Seat {
-    fn has_room(&self) -> bool {
-        self.running < self.window
-    }
-}
-
 fn size(answer: &Answer) -> usize {
     match &answer.reply {
         Ok(reply) => reply.len(),
         Err(why) => why.len(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(seed: u8) -> PeerId {
-        compeer::Identity::from_seed(&[seed; 32]).peer_id()
-    }
-
-    fn deal(ordered: bool, lines: usize) -> Deal {
-        let mut deal = Deal::new(ordered);
-        (0..lines).for_each(|line| deal.take(Bytes::from(line.to_string())));
-        deal
-    }
-
-    fn all(deal: &mut Deal) -> Vec<Dealt> {
-        std::iter::from_fn(|| deal.next()).collect()
-    }
-
-    fn answered(deal: &mut Deal, dealt: &Dealt) {
-        deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(dealt.body.clone())));
-    }
-
-    fn handed_over(deal: &mut Deal) -> Vec<u64> {
-        std::iter::from_fn(|| deal.hand_over()).map(|(line, _)| line).collect()
-    }
-
-    #[test]
-    fn each_has_as_many_as_it_has_room_for() {
-        let mut deal = deal(true, 20);
-        assert!(deal.next().is_none(), "nobody answers");
-        deal.seat(id(1), 4, 4);
-        deal.seat(id(2), 2, 1);
-        deal.seat(id(3), 0, 0);
-        let first = all(&mut deal);
-        let had = |peer| first.iter().filter(|dealt| dealt.peer == id(peer)).count();
-        assert_eq!((had(1), had(2), had(3)), (4, 1, 0));
-        assert_eq!(first.iter().map(|dealt| dealt.line).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        let fast = first.iter().find(|dealt| dealt.peer == id(1)).unwrap();
-        answered(&mut deal, fast);
-        assert_eq!(all(&mut deal).iter().map(|dealt| dealt.peer).collect::<Vec<_>>(), [id(1)]);
-        // Somebody else's work there has ended.
-        deal.seat(id(2), 2, 1);
-        assert_eq!(all(&mut deal).len(), 1);
-        deal.seat(id(2), u64::MAX, u64::MAX);
-        assert_eq!(all(&mut deal).len(), 20 - 5 - 2);
-    }
-
-    #[test]
-    fn answers_come_in_order_or_as_they_come() {
-        for ordered in [true, false] {
-            let mut deal = deal(ordered, 4);
-            deal.seat(id(1), 4, 4);
-            let dealt = all(&mut deal);
-            answered(&mut deal, &dealt[2]);
-            answered(&mut deal, &dealt[1]);
-            assert_eq!(handed_over(&mut deal), if ordered { vec![] } else { vec![2, 1] });
-            answered(&mut deal, &dealt[0]);
-            assert_eq!(handed_over(&mut deal), if ordered { vec![0, 1, 2] } else { vec![0] });
-            answered(&mut deal, &dealt[3]);
-            assert_eq!(handed_over(&mut deal), [3]);
-            assert!(deal.is_empty() && deal.held == 0 && deal.ready.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_lost_peers_lines_go_to_others_and_never_to_it_again() {
-        let mut deal = deal(true, 3);
-        deal.seat(id(1), 2, 2);
-        let dealt = all(&mut deal);
-        deal.ended(dealt[0].line, id(1), Ending::Lost);
-        deal.ended(dealt[1].line, id(1), Ending::Lost);
-        assert!(all(&mut deal).is_empty() && deal.stands_still() && !deal.somebody_answers());
-        deal.seat(id(1), 2, 2);
-        let again = all(&mut deal);
-        assert_eq!(again.iter().map(|dealt| dealt.line).collect::<Vec<_>>(), [2], "which it has not had");
-        deal.seat(id(2), 1, 1);
-        let other = all(&mut deal);
-        assert_eq!((other[0].line, other[0].peer), (0, id(2)));
-        answered(&mut deal, &other[0]);
-        answered(&mut deal, &again[0]);
-        let last = deal.next().unwrap();
-        deal.ended(last.line, last.peer, Ending::Lost);
-        deal.seat(id(1), 2, 2);
-        assert!(deal.stands_still() && deal.next().is_none() && deal.somebody_answers());
-        deal.give_up(|tried| format!("{} may have run it", tried.len()));
-        let (_, answers): (Vec<_>, Vec<_>) = std::iter::from_fn(|| deal.hand_over()).unzip();
-        assert_eq!(answers[1], Answer { peer: Some(id(2)), reply: Err("2 may have run it".into()) });
-        assert!(answers[0].reply.is_ok() && answers[2].reply.is_ok() && deal.is_empty());
-    }
-
-    #[test]
-    fn what_was_not_begun_is_dealt_again_once_there_is_room() {
-        let mut deal = deal(true, 1);
-        deal.seat(id(1), 1, 1);
-        let dealt = deal.next().unwrap();
-        deal.ended(dealt.line, id(1), Ending::NotBegun);
-        assert!(deal.next().is_none());
-        deal.seat(id(1), 1, 0);
-        assert_eq!(deal.next().unwrap(), dealt);
-    }
-
-    #[test]
-    fn what_is_held_is_bounded() {
-        let mut lines = Deal::new(true);
-        (0..MAX_LINES).for_each(|_| lines.take(Bytes::new()));
-        assert!(!lines.has_room());
-
-        let mut deal = deal(true, 40);
-        deal.seat(id(1), 1, 1);
-        deal.seat(id(2), 1, 1);
-        let (oldest, mut other) = (deal.next().unwrap(), deal.next().unwrap());
-        let large = Bytes::from(vec![0; 1 << 20]);
-        for answers in 1.. {
-            deal.ended(other.line, other.peer, Ending::Answered(Ok(large.clone())));
-            assert!(answers <= 32);
-            match deal.next() {
-                Some(dealt) => other = dealt,
-                None => break,
-            }
-        }
-        assert!(!deal.has_room() && deal.hand_over().is_none());
-        answered(&mut deal, &oldest);
-        while deal.hand_over().is_some() {}
-        assert!(deal.has_room() && deal.next().is_some());
     }
 }

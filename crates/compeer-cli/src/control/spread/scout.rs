@@ -5,6 +5,7 @@
 //! own that asks [`ANSWERS`](crate::node::work::ANSWERS) once a second, so one that is slow to answer holds up nobody. A
 //! peer of `--to` that does not know the question gets one line at a time.
 
+use crate::duration;
 use crate::exit::{CommandError, Exit, Outcome};
 use crate::node::Node;
 use crate::node::work::{ANSWERS, Answering};
@@ -27,7 +28,7 @@ pub(super) enum Found {
     Answers(PeerId, Answering),
     /// It cannot be reached, for now.
     Unreachable(CommandError),
-    /// It makes no sense to go on.
+    /// It makes no sense to ask it again.
     Hopeless(CommandError),
 }
 
@@ -62,7 +63,8 @@ impl Scout {
                 Err(error) if error.exit == Exit::Unreachable => Found::Unreachable(error),
                 Err(error) => Found::Hopeless(error),
             };
-            if self.found.send(found).await.is_err() {
+            let hopeless = matches!(found, Found::Hopeless(_));
+            if self.found.send(found).await.is_err() || hopeless {
                 return;
             }
             tokio::time::sleep(PAUSE).await;
@@ -143,6 +145,16 @@ pub(super) fn nobody(kind: &Kind, named: bool, trouble: Option<CommandError>) ->
         (None, false) => error.hint(format!(
             "only peers that are paired here or joined are asked: name others with --to PEER; there it takes: compeer on {kind} …"
         )),
+    }
+}
+
+/// What there is to say when there are some who answer, and none of them did in time.
+pub(super) fn in_vain(kind: &Kind, within: Duration, trouble: Option<CommandError>) -> CommandError {
+    let message = format!("nobody has answered {kind} for {}", duration::show(within));
+    match trouble {
+        Some(trouble) => CommandError { message: format!("{message}: {}", trouble.message), ..trouble },
+        None => CommandError::unreachable(message)
+            .hint("those who answer it are busy or have gone; for how long to wait for them, see --timeout"),
     }
 }
 

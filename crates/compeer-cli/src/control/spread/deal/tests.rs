@@ -1,0 +1,300 @@
+//! The machine by hand: peers that are fast, slow, busy, lost or silent, in a time that passes as told.
+
+use super::*;
+
+const NOW: Duration = Duration::ZERO;
+/// Longer than anything takes here, unless a test is about that.
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+fn id(seed: u8) -> PeerId {
+    compeer::Identity::from_seed(&[seed; 32]).peer_id()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn deal(ordered: bool, lines: usize) -> Deal {
+    with(ordered, lines, Pace::new(None, LONG))
+}
+
+fn with(ordered: bool, lines: usize, pace: Pace) -> Deal {
+    let mut deal = Deal::new(ordered, pace);
+    (0..lines).for_each(|line| deal.take(Bytes::from(line.to_string()), NOW));
+    deal
+}
+
+fn all(deal: &mut Deal, now: Duration) -> Vec<Dealt> {
+    std::iter::from_fn(|| deal.next(now)).collect()
+}
+
+/// The numbers of lines dealt, and to whom.
+fn pairs(dealt: &[Dealt]) -> Vec<(u64, PeerId)> {
+    dealt.iter().map(|dealt| (dealt.line, dealt.peer)).collect()
+}
+
+fn answered(deal: &mut Deal, dealt: &Dealt, now: Duration) -> Vec<PeerId> {
+    deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(dealt.body.clone())), now)
+}
+
+fn handed_over(deal: &mut Deal) -> Vec<u64> {
+    std::iter::from_fn(|| deal.hand_over()).map(|(line, _)| line).collect()
+}
+
+#[test]
+fn a_new_peer_has_two_lines_and_one_more_with_each_answer() {
+    let mut deal = deal(true, 100);
+    assert!(deal.next(NOW).is_none(), "nobody answers");
+    deal.seat(id(1), u64::MAX, u64::MAX);
+    let first = all(&mut deal, NOW);
+    assert_eq!(pairs(&first), [(0, id(1)), (1, id(1))]);
+    answered(&mut deal, &first[0], NOW);
+    assert_eq!(all(&mut deal, NOW).len(), 2, "one for the answer, one more that it has earned");
+    // What it says it has room for is the most.
+    deal.seat(id(2), 4, 1);
+    deal.seat(id(3), 0, 0);
+    let second = all(&mut deal, NOW);
+    assert_eq!(pairs(&second), [(4, id(2))]);
+    answered(&mut deal, &second[0], NOW);
+    assert_eq!(all(&mut deal, NOW).len(), 1);
+    deal.seat(id(2), 4, 1);
+    assert_eq!(all(&mut deal, NOW).len(), 1);
+}
+
+#[test]
+fn whoever_has_most_room_is_asked_first() {
+    let mut deal = deal(true, 0);
+    deal.seat(id(1), 1, 1);
+    deal.seat(id(2), 2, 2);
+    (0..3).for_each(|_| deal.take(Bytes::new(), NOW));
+    let dealt = all(&mut deal, NOW);
+    assert_eq!(dealt[0].peer, id(2));
+    assert_eq!(dealt.iter().filter(|dealt| dealt.peer == id(2)).count(), 2);
+}
+
+#[test]
+fn answers_come_in_order_or_as_they_come() {
+    for ordered in [true, false] {
+        let mut deal = deal(ordered, 4);
+        deal.seat(id(1), 2, 2);
+        deal.seat(id(2), 2, 2);
+        let mut dealt = all(&mut deal, NOW);
+        dealt.sort_by_key(|dealt| dealt.line);
+        answered(&mut deal, &dealt[2], NOW);
+        answered(&mut deal, &dealt[1], NOW);
+        assert_eq!(handed_over(&mut deal), if ordered { vec![] } else { vec![2, 1] });
+        answered(&mut deal, &dealt[0], NOW);
+        assert_eq!(handed_over(&mut deal), if ordered { vec![0, 1, 2] } else { vec![0] });
+        answered(&mut deal, &dealt[3], NOW);
+        assert_eq!(handed_over(&mut deal), [3]);
+        assert!(deal.is_empty() && deal.held == 0 && deal.ready.is_empty() && deal.asked.is_empty());
+    }
+}
+
+#[test]
+fn a_lost_peers_lines_go_to_others_and_never_to_it_again() {
+    let mut deal = deal(true, 3);
+    deal.seat(id(1), 2, 2);
+    let dealt = all(&mut deal, NOW);
+    deal.ended(dealt[0].line, id(1), Ending::Lost, NOW);
+    deal.ended(dealt[1].line, id(1), Ending::Lost, NOW);
+    assert!(all(&mut deal, NOW).is_empty());
+    deal.seat(id(1), 2, 2);
+    let again = all(&mut deal, NOW);
+    assert_eq!(pairs(&again), [(2, id(1))], "which it has not had");
+    deal.seat(id(2), 1, 1);
+    let other = all(&mut deal, NOW);
+    assert_eq!(pairs(&other), [(0, id(2))]);
+    answered(&mut deal, &other[0], NOW);
+    answered(&mut deal, &again[0], NOW);
+    let last = deal.next(NOW).unwrap();
+    deal.ended(last.line, last.peer, Ending::Lost, NOW);
+    deal.seat(id(1), 2, 2);
+    assert!(deal.next(NOW).is_none() && deal.somebody_answers());
+    deal.give_up(NOW, |tried| format!("{} may have run it", tried.len()));
+    let (_, answers): (Vec<_>, Vec<_>) = std::iter::from_fn(|| deal.hand_over()).unzip();
+    assert_eq!(answers[1], Answer { peer: Some(id(2)), reply: Err("2 may have run it".into()) });
+    assert!(answers[0].reply.is_ok() && answers[2].reply.is_ok() && deal.is_empty());
+}
+
+#[test]
+fn what_was_not_begun_is_dealt_again_once_there_is_room() {
+    let mut deal = deal(true, 1);
+    deal.seat(id(1), 1, 1);
+    let dealt = deal.next(NOW).unwrap();
+    deal.ended(dealt.line, id(1), Ending::NotBegun, NOW);
+    assert!(deal.next(NOW).is_none());
+    deal.seat(id(1), 1, 0);
+    assert_eq!(deal.next(NOW).unwrap(), dealt);
+}
+
+#[test]
+fn a_line_that_is_overdue_is_asked_of_another_too_and_told_once() {
+    let mut deal = with(true, 2, Pace::new(Some(seconds(10)), LONG));
+    deal.seat(id(1), 1, 1);
+    let slow = deal.next(NOW).unwrap();
+    deal.seat(id(2), 1, 1);
+    let fast = deal.next(NOW).unwrap();
+    assert!(answered(&mut deal, &fast, seconds(1)).is_empty());
+    assert!(deal.next(seconds(9)).is_none());
+    assert_eq!(deal.wakes(seconds(9)), Some(seconds(10)));
+    let copy = deal.next(seconds(10)).unwrap();
+    assert_eq!((copy.line, copy.peer), (slow.line, id(2)));
+    assert!(deal.next(seconds(1000)).is_none(), "each has had it");
+    assert_eq!(answered(&mut deal, &copy, seconds(11)), [id(1)], "the other one may stop");
+    assert!(answered(&mut deal, &slow, seconds(12)).is_empty());
+    assert_eq!(handed_over(&mut deal), [0, 1]);
+    assert!(deal.is_empty() && deal.held == 0 && deal.running == 0 && deal.asked.is_empty());
+}
+
+#[test]
+fn more_are_asked_later_each_time_and_only_if_no_line_waits() {
+    let mut deal = with(true, 1, Pace::new(Some(seconds(10)), LONG));
+    (1..=4).for_each(|peer| deal.seat(id(peer), 1, 1));
+    let asked: Vec<_> = (0..100).filter(|now| deal.next(seconds(*now)).is_some()).collect();
+    assert_eq!(asked, [0, 10, 30, 70]);
+    let mut deal = with(true, 1, Pace::new(Some(seconds(10)), LONG));
+    deal.seat(id(1), 1, 1);
+    deal.next(NOW).unwrap();
+    deal.seat(id(2), 1, 1);
+    deal.take(Bytes::new(), NOW);
+    assert_eq!(deal.next(seconds(50)).unwrap().line, 1);
+}
+
+#[test]
+fn a_copy_that_is_lost_or_given_back_leaves_the_line_where_it_is() {
+    for ending in [Ending::Lost, Ending::NotBegun] {
+        let mut deal = with(true, 1, Pace::new(Some(seconds(10)), LONG));
+        deal.seat(id(1), 1, 1);
+        let first = deal.next(NOW).unwrap();
+        deal.seat(id(2), 1, 1);
+        let copy = deal.next(seconds(10)).unwrap();
+        deal.ended(copy.line, copy.peer, ending, seconds(11));
+        assert!(deal.next(seconds(11)).is_none() && deal.waiting.is_empty());
+        answered(&mut deal, &first, seconds(12));
+        assert_eq!(handed_over(&mut deal), [0]);
+        assert!(deal.is_empty() && deal.running == 0);
+    }
+}
+
+#[test]
+fn whoever_was_overtaken_rests_longer_each_time_while_others_answer() {
+    let mut deal = with(false, 0, Pace::new(Some(seconds(10)), LONG));
+    // With as much room, the lower id comes first.
+    let (silent, good) = (id(1).min(id(2)), id(1).max(id(2)));
+    let mut had = Vec::new();
+    for now in (0..1000).map(seconds) {
+        deal.take(Bytes::new(), now);
+        deal.seat(silent, 2, 2);
+        deal.seat(good, 1, 1);
+        while let Some(dealt) = deal.next(now) {
+            match dealt.peer == silent {
+                true => had.push(now.as_secs()),
+                false => drop(answered(&mut deal, &dealt, now)),
+            }
+        }
+        handed_over(&mut deal);
+    }
+    assert_eq!(had, [0, 1, 31, 81, 171, 341, 671]);
+    // With nobody else there it is asked.
+    deal.seat(good, 0, 0);
+    deal.take(Bytes::new(), seconds(1000));
+    assert_eq!(deal.next(seconds(1000)).unwrap().peer, silent);
+}
+
+#[test]
+fn only_answers_renew_the_time_until_all_is_in_vain() {
+    let mut deal = with(true, 2, Pace::new(None, seconds(30)));
+    deal.seat(id(1), 1, 1);
+    for now in 0..30 {
+        assert!(!deal.is_in_vain(seconds(now)));
+        let dealt = deal.next(seconds(now)).unwrap();
+        deal.ended(dealt.line, dealt.peer, Ending::NotBegun, seconds(now));
+        deal.seat(id(1), 1, 1);
+        assert_eq!(deal.wakes(seconds(now)), Some(seconds(30)));
+    }
+    assert!(deal.is_in_vain(seconds(30)));
+    let dealt = deal.next(seconds(30)).unwrap();
+    assert!(deal.is_in_vain(seconds(30)), "the other line waits, and this may come back");
+    answered(&mut deal, &dealt, seconds(31));
+    assert_eq!(deal.wakes(seconds(31)), Some(seconds(61)));
+    // Who is at work is waited for.
+    deal.seat(id(1), 1, 1);
+    deal.take(Bytes::new(), seconds(31));
+    let long = deal.next(seconds(40)).unwrap();
+    assert!(!deal.is_in_vain(seconds(61)) && !deal.is_in_vain(seconds(10_000)));
+    deal.ended(long.line, long.peer, Ending::NotBegun, seconds(10_000));
+    assert!(deal.is_in_vain(seconds(10_000)), "it gave it back in the end");
+    deal.give_up(seconds(10_000), |_| String::new());
+    assert!(!deal.is_in_vain(seconds(20_000)) && handed_over(&mut deal).len() == 3 && deal.is_empty());
+    assert!(!deal.somebody_answers(), "it gave back all it had since it last answered");
+}
+
+#[test]
+fn a_line_that_cannot_be_asked_has_its_place_among_the_others() {
+    let mut deal = deal(true, 1);
+    deal.refuse("too long".into());
+    deal.take(Bytes::new(), NOW);
+    deal.seat(id(1), 2, 2);
+    let dealt = all(&mut deal, NOW);
+    assert_eq!(dealt.iter().map(|dealt| dealt.line).collect::<Vec<_>>(), [0, 2]);
+    dealt.iter().for_each(|dealt| drop(answered(&mut deal, dealt, NOW)));
+    assert_eq!(handed_over(&mut deal), [0, 1, 2]);
+}
+
+#[test]
+fn what_is_held_is_bounded() {
+    let mut lines = deal(true, 0);
+    (0..MAX_LINES).for_each(|_| lines.take(Bytes::new(), NOW));
+    assert!(!lines.has_room());
+
+    let mut deal = deal(true, 40);
+    deal.seat(id(1), 1, 1);
+    deal.seat(id(2), 1, 1);
+    let (oldest, mut other) = (deal.next(NOW).unwrap(), deal.next(NOW).unwrap());
+    let large = Bytes::from(vec![0; 1 << 20]);
+    for answers in 1.. {
+        deal.ended(other.line, other.peer, Ending::Answered(Ok(large.clone())), NOW);
+        assert!(answers <= 32);
+        match deal.next(NOW) {
+            Some(dealt) => other = dealt,
+            None => break,
+        }
+    }
+    assert!(!deal.has_room() && deal.hand_over().is_none());
+    answered(&mut deal, &oldest, NOW);
+    while deal.hand_over().is_some() {}
+    assert!(deal.has_room() && deal.next(NOW).is_some());
+}
+
+#[test]
+fn what_is_being_asked_counts_as_an_answer() {
+    let peers: Vec<_> = (1..=4).map(id).collect();
+    let mut deal = deal(false, 4000);
+    let seat = |deal: &mut Deal| peers.iter().for_each(|peer| deal.seat(*peer, u64::MAX, u64::MAX));
+    seat(&mut deal);
+    // However small the answers are, and however much the peers say they have room for.
+    let mut most = 0;
+    let mut asked = all(&mut deal, NOW);
+    for _ in 0..3000 {
+        most = most.max(asked.len());
+        let dealt = asked.remove(0);
+        answered(&mut deal, &dealt, NOW);
+        handed_over(&mut deal);
+        asked.extend(all(&mut deal, NOW));
+    }
+    assert_eq!(most, MAX_HELD / LEAST_ANSWER);
+    // And once one was large, fewer.
+    let dealt = asked.remove(0);
+    let large = Bytes::from(vec![0; 1 << 20]);
+    deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(large)), NOW);
+    handed_over(&mut deal);
+    while asked.len() >= 32 {
+        assert!(deal.next(NOW).is_none());
+        let dealt = asked.remove(0);
+        answered(&mut deal, &dealt, NOW);
+        handed_over(&mut deal);
+    }
+    asked.extend(all(&mut deal, NOW));
+    assert_eq!(asked.len(), 32);
+}
