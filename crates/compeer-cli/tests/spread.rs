@@ -86,7 +86,8 @@ fn four_peers_share_the_lines_and_one_may_die() {
     workers.iter().for_each(|worker| spread.extend(["--to", worker.on.address.as_str()]));
     let mut call = alice.start(&spread);
     call.stdin.take().unwrap().write_all(numbers(LINES).as_bytes()).unwrap();
-    // All four stand in the second half; one is killed there.
+    // The first half is done, all four stand in the second; one is killed there.
+    call.sees(&(LINES / 2 - 1).to_string());
     until("all are busy", || {
         names.iter().all(|name| signs.began(name).iter().any(|line| *line >= LINES / 2))
     });
