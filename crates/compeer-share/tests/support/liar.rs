@@ -36,6 +36,11 @@ impl Gate {
         Arc::new(Gate { all, asked: watch::Sender::new(BTreeSet::new()) })
     }
 
+    /// Counts for one that is not there: of a gate for one more than there are, the test has the key.
+    pub(crate) fn open(&self) {
+        self.asked.send_if_modified(|asked| asked.insert(usize::MAX));
+    }
+
     async fn pass(&self, who: usize) {
         self.asked.send_if_modified(|asked| asked.insert(who));
         let _ = self.asked.subscribe().wait_for(|asked| asked.len() >= self.all).await;

@@ -2,10 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use compeer::{Identity, Peer};
@@ -71,25 +72,29 @@ pub(crate) fn listener_at(at: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     (at, calls)
 }
 
-/// Somebody who waits for answers to a search.
-pub(crate) fn heard() -> (SocketAddr, std::sync::mpsc::Receiver<(String, String)>) {
+/// One frame, if one comes.
+pub(crate) fn read(tcp: &mut TcpStream) -> Option<(String, String)> {
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    let mut header = [0; 8];
+    tcp.read_exact(&mut header).ok()?;
+    let mut body = vec![0; u32::from_be_bytes(header[4..].try_into().unwrap()) as usize];
+    tcp.read_exact(&mut body).ok()?;
+    Some((String::from_utf8_lossy(&header[..4]).into(), String::from_utf8(body).unwrap()))
+}
+
+/// Somebody who waits for answers to a search: names of files, and who has them.
+pub(crate) fn heard() -> (SocketAddr, Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = channel();
     std::thread::spawn(move || {
-        for tcp in listener.incoming().flatten() {
-            let mut frame = Vec::new();
-            let mut tcp = tcp;
-            tcp.set_read_timeout(Some(SOON)).unwrap();
-            let mut header = [0; 8];
-            if tcp.read_exact(&mut header).is_err() || header[..4] != *b"RESP" {
-                continue;
+        for mut tcp in listener.incoming().flatten() {
+            if let Some((kind, text)) = read(&mut tcp)
+                && kind == "RESP"
+            {
+                let (name, owner) = text.split_once(' ').unwrap();
+                let _ = tell.send((name.to_owned(), owner.to_owned()));
             }
-            frame.resize(u32::from_be_bytes(header[4..].try_into().unwrap()) as usize, 0);
-            tcp.read_exact(&mut frame).unwrap();
-            let text = String::from_utf8(frame).unwrap();
-            let (name, owner) = text.split_once(' ').unwrap();
-            let _ = tell.send((name.to_owned(), owner.to_owned()));
         }
     });
     (at, told)
@@ -97,4 +102,40 @@ pub(crate) fn heard() -> (SocketAddr, std::sync::mpsc::Receiver<(String, String)
 
 pub(crate) fn frame(kind: &str, text: &str) -> Vec<u8> {
     [kind.as_bytes(), &(text.len() as u32).to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// An old program that has files of these names; what it does when asked for one is the test's.
+pub(crate) fn program(
+    names: Vec<String>,
+    fget: impl Fn(&str, TcpStream) + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (names, fget) = (Arc::new(names), Arc::new(fget));
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            let (names, fget) = (names.clone(), fget.clone());
+            std::thread::spawn(move || {
+                let Some((kind, text)) = read(&mut tcp) else { return };
+                let answer = match kind.as_str() {
+                    "FGET" => return fget(&text, tcp),
+                    "NAME" => at.to_string(),
+                    "LIST" => "0".into(),
+                    "QUER" => {
+                        let [back, key, _] = text.split(' ').collect::<Vec<_>>()[..] else { return };
+                        for name in names.iter().filter(|name| name.contains(key)) {
+                            let mut tcp = TcpStream::connect(back).unwrap();
+                            tcp.write_all(&frame("RESP", &format!("{name} {at}"))).unwrap();
+                            // Until it is taken.
+                            let _ = tcp.read(&mut [0]);
+                        }
+                        format!("Query ACK: {key}")
+                    }
+                    _ => String::new(),
+                };
+                let _ = tcp.write_all(&frame("REPL", &answer));
+            });
+        }
+    });
+    at
 }
