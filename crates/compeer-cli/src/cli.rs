@@ -147,6 +147,8 @@ mod tests {
                 let wanted = match long {
                     // COMPEER_NAME is what the peer is called; what it shares has names of its own.
                     "name" if !own_name => "COMPEER_SHARE_NAME".to_string(),
+                    // COMPEER_CLASSIC is where old programs are listened for.
+                    "classic" if command.get_name() == "on" => "COMPEER_ON_CLASSIC".to_string(),
                     long => format!("COMPEER_{}", long.to_uppercase().replace('-', "_")),
                 };
                 let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());

@@ -225,3 +225,52 @@ fn old_programs_are_joined_again_when_nobody_of_them_is_left() {
     up.sees("joined the old program");
     assert!(home.run(&["peers"]).code(0).out.contains(&id));
 }
+
+/// A request as an old program makes it, and all that comes back.
+fn raw(at: &str, request: &[u8]) -> Vec<u8> {
+    let mut tcp = std::net::TcpStream::connect(at.strip_prefix("classic:").unwrap()).unwrap();
+    tcp.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    tcp.write_all(request).unwrap();
+    let mut got = Vec::new();
+    tcp.read_to_end(&mut got).unwrap();
+    got
+}
+
+#[test]
+fn a_command_answers_old_programs_where_it_says_so() {
+    let alice = Home::new("alice");
+    let mut up = alice.up(&["--classic", "127.0.0.1:0"]);
+    let at = classic(&mut up);
+    let on = |arguments: &[&str]| {
+        let mut on = alice.start(&[&["on"][..], arguments].concat());
+        on.sees("is answered here");
+        on
+    };
+    let command = r#"printf '%s|' "$COMPEER_FROM_ID" "$COMPEER_FROM_ADDR" "$COMPEER_KIND"; cat"#;
+    let mut shout = on(&["SHOU", "--exec", command, "--classic"]);
+    // Types are in upper case on arrival.
+    let got = String::from_utf8(raw(&at, &frame(b"shou", b"hello"))).unwrap();
+    let (head, said) = got.split_at(8);
+    assert!(head.starts_with("REPL") && said.starts_with("|127.0.0.1:"), "{got}");
+    assert!(said.ends_with("|SHOU|hello"), "{got}");
+    // One that does not say so is out of reach, also when it takes the place of one that did.
+    let _quiet = on(&["QUIE", "--reply", "x", "--anyone"]);
+    assert_eq!(raw(&at, &frame(b"QUIE", b"")), b"");
+    let mut second = on(&["SHOU", "--reply", "for friends", "--replace"]);
+    shout.complains("has taken SHOU over");
+    assert_eq!(raw(&at, &frame(b"SHOU", b"")), b"");
+    let mut third = on(&["SHOU", "--exec", "cat; exit 3", "--classic", "--replace"]);
+    second.complains("has taken SHOU over");
+    assert_eq!(raw(&at, &frame(b"SHOU", b"hello")), b"", "a failure has no reply");
+    third.complains("the old program at 127.0.0.1:");
+    let list = raw(&at, &frame(b"LIST", b""));
+    assert_eq!(list, frame(b"REPL", b"0"), "the file-sharing program has its own");
+    for (kind, why) in [("LIST", "are taken"), ("shou", "upper case"), ("SHOUT", "upper case")] {
+        let refused = alice.run(&["on", kind, "--reply", "x", "--classic"]).code(2);
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
+    let bob = Home::new("bob");
+    let _up = bob.up(&[]);
+    let refused = bob.run(&["on", "SHOU", "--reply", "x", "--classic"]).code(2);
+    assert!(refused.err.contains("up --classic"), "{}", refused.err);
+}

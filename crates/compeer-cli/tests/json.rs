@@ -178,6 +178,11 @@ fn files(checked: &mut Checked) {
     joined.sees("classic_joined");
     checked.run(&carol, &["peers"]);
     checked.run(&carol, &["call", &format!("classic:{at}"), "NAME"]);
+    let mut fact = old.start(&["--json", "on", "FACT", "--print", "--classic"]);
+    checked.page.check("on", &fact.sees("handling"));
+    checked.run(&carol, &["call", &format!("classic:{at}"), "FACT", "6"]);
+    checked.page.check("on", &fact.sees("\"addr\""));
+    drop(fact);
     joined.signal("INT");
     checked.end("up", joined);
     bob_up.signal("INT");

@@ -34,6 +34,7 @@ use crate::limits;
 use crate::rates::Rates;
 use crate::shares::Shares;
 use allowance::Allowance;
+pub use answer::KINDS;
 pub use bring::Beyond;
 pub(crate) use bring::bring;
 use cache::Cache;

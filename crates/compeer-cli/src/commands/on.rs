@@ -9,17 +9,19 @@ mod guard;
 
 use crate::console::{Console, Report};
 use crate::context::Context;
-use crate::control::on::{self, From, Idle, Opened};
+use crate::control::on::{self, Idle, Opened};
 use crate::control::{self, ANSWER};
 use crate::exit::{CommandError, Outcome};
 use crate::gateway::Gateway;
 use crate::node::listen::{self, Listening};
-use crate::node::{Role, Settings, work};
+use crate::node::work::{self, Asker, Terms};
+use crate::node::{Role, Settings};
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args};
 use compeer::{Addr, Bytes, PeerId, text};
 use exec::Exec;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,10 +35,12 @@ const SENDING: usize = 4;
 ///
 /// With --exec, CMD is run by `sh -c` for each request: the body is its standard input, what it prints is the reply. If
 /// its exit code is not 0, the caller is told so, with the end of what it printed on standard error. It finds who asks in
-/// COMPEER_FROM_ID, in COMPEER_FROM_NAME if that is a paired peer, and the kind in COMPEER_KIND. When nobody waits for
-/// the reply any more, and when this ends, the command is killed with all it started.
+/// COMPEER_FROM_ID, in COMPEER_FROM_NAME if that is a paired peer, and the kind in COMPEER_KIND; an old program has no id,
+/// but COMPEER_FROM_ADDR. When nobody waits for the reply any more, and when this ends, the command is killed with all it
+/// started.
 ///
-/// Paired peers may ask; with --anyone whoever reaches this peer may. Whoever finds 64 others waiting is told to try again.
+/// Paired peers may ask; with --anyone whoever reaches this peer may, with --classic old programs. Whoever finds 64 others
+/// waiting is told to try again.
 #[derive(Args, Debug)]
 #[command(
     group(ArgGroup::new("answer").required(true).args(["exec", "reply", "print"])),
@@ -62,6 +66,9 @@ pub(crate) struct On {
     /// Answer whoever asks, not only paired peers
     #[arg(long, hide_env_values = true, env = "COMPEER_ANYONE", value_parser = BoolishValueParser::new())]
     pub(crate) anyone: bool,
+    /// Answer old programs too, who prove nothing; needs a running `up --classic`, and KIND of four letters in upper case
+    #[arg(long, hide_env_values = true, env = "COMPEER_ON_CLASSIC", value_parser = BoolishValueParser::new())]
+    pub(crate) classic: bool,
     /// Take the place of another `compeer on` that answers this kind; what that one has begun it finishes
     #[arg(long, hide_env_values = true, env = "COMPEER_REPLACE", value_parser = BoolishValueParser::new())]
     pub(crate) replace: bool,
@@ -86,7 +93,10 @@ enum Deed {
 impl On {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let jobs = if self.print { 1 } else { self.jobs.unwrap_or_else(work::cores) };
-        let question = on::On { kind: self.kind.clone(), jobs, anyone: self.anyone, replace: self.replace };
+        let question = on::On {
+            kind: self.kind.clone(),
+            terms: Terms { jobs, anyone: self.anyone, classic: self.classic, replace: self.replace },
+        };
         let settings = self.settings()?;
         let deed = match (self.exec, self.reply) {
             (Some(command), _) => Deed::Exec(Exec::new(command, &self.kind, self.timeout)?),
@@ -144,7 +154,7 @@ impl Doer {
         loop {
             let mut job = gateway.open_call(on::JOB, &Idle { desk }).await?;
             let Some(from) = job.next().await? else { return Ok(()) };
-            let from: From = control::parse(&from.body)?;
+            let from: Asker = control::parse(&from.body)?;
             let Some(body) = job.next().await? else { continue };
             let done = tokio::select! {
                 biased;
@@ -170,7 +180,7 @@ impl Doer {
         }
     }
 
-    async fn answer(&self, from: &From, body: &Bytes) -> work::Answer {
+    async fn answer(&self, from: &Asker, body: &Bytes) -> work::Answer {
         match &self.deed {
             Deed::Exec(exec) => exec.run(from, body).await.map(|output| Some(output.into())),
             Deed::Reply(text) => Ok(Some(text.clone())),
@@ -189,6 +199,7 @@ struct Handling {
     kind: String,
     jobs: usize,
     anyone: bool,
+    classic: bool,
     peer: PeerId,
     addrs: Vec<Addr>,
     ticket: Option<String>,
@@ -207,8 +218,9 @@ impl Handling {
         Handling {
             event: "handling",
             kind: question.kind.clone(),
-            jobs: question.jobs,
-            anyone: question.anyone,
+            jobs: question.terms.jobs,
+            anyone: question.terms.anyone,
+            classic: question.terms.classic,
             peer: status.peer,
             addrs: status.addrs.clone(),
             ticket: status.ticket.clone(),
@@ -223,8 +235,9 @@ impl Report for Handling {
     fn human(&self) -> String {
         let (kind, jobs) = (text::escape(&self.kind), self.jobs);
         let whom = if self.anyone { "anyone" } else { "paired peers" };
-        let mut lines = vec![format!("{kind} is answered here for {whom}, {jobs} at a time")];
-        if self.paired == 0 && !self.anyone {
+        let old = if self.classic { " and old programs" } else { "" };
+        let mut lines = vec![format!("{kind} is answered here for {whom}{old}, {jobs} at a time")];
+        if self.paired == 0 && !self.anyone && !self.classic {
             lines.push("no peer is paired yet: pair some (compeer pair), or add --anyone".to_string());
         }
         lines.push("on the other machine, type:".to_string());
@@ -253,7 +266,9 @@ fn quoted(word: &str) -> String {
 #[derive(Serialize)]
 struct Asked {
     event: &'static str,
-    peer: PeerId,
+    peer: Option<PeerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr: Option<SocketAddr>,
     name: String,
     kind: String,
     #[serde(flatten)]
@@ -261,9 +276,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(from: &From, kind: &str, body: &[u8]) -> Asked {
+    fn new(from: &Asker, kind: &str, body: &[u8]) -> Asked {
         let (name, kind) = (from.name.clone(), kind.to_string());
-        Asked { event: "request", peer: from.peer, name, kind, body: super::call::Body::new(body) }
+        let body = super::call::Body::new(body);
+        Asked { event: "request", peer: from.peer, addr: from.addr, name, kind, body }
     }
 }
 
@@ -277,15 +293,18 @@ impl Report for Asked {
 #[derive(Serialize)]
 struct Failed {
     event: &'static str,
-    peer: PeerId,
+    peer: Option<PeerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr: Option<SocketAddr>,
     name: String,
     kind: String,
     message: String,
 }
 
 impl Failed {
-    fn new(from: &From, kind: &str, message: String) -> Failed {
-        Failed { event: "failed", peer: from.peer, name: from.name.clone(), kind: kind.to_string(), message }
+    fn new(from: &Asker, kind: &str, message: String) -> Failed {
+        let (name, kind) = (from.name.clone(), kind.to_string());
+        Failed { event: "failed", peer: from.peer, addr: from.addr, name, kind, message }
     }
 }
 

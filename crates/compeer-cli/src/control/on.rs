@@ -9,15 +9,15 @@ use super::{ANSWER, parse, reply, send};
 use crate::exit::{CommandError, Outcome};
 use crate::limits::MAX_JOBS;
 use crate::node::Node;
-use crate::node::work::Answer;
-use compeer::{Kind, PeerId, Request};
+use crate::node::work::{Answer, Terms};
+use compeer::{Kind, Request};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const KIND: &str = "on";
 pub(crate) const JOB: &str = "on/job";
 /// Another command has taken the kind over.
 pub(crate) const TAKEN: Kind = Kind::from_static("taken");
-/// Who asks: a [`From`].
+/// Who asks: an [`Asker`](crate::node::work::Asker).
 pub(crate) const FROM: Kind = Kind::from_static("from");
 /// What he asks, as it came.
 pub(crate) const BODY: Kind = Kind::from_static("body");
@@ -30,12 +30,7 @@ pub(crate) const FAILED: Kind = Kind::from_static("failed");
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct On {
     pub(crate) kind: String,
-    /// Jobs at a time.
-    pub(crate) jobs: usize,
-    /// For whoever proved a key, not only for paired peers.
-    pub(crate) anyone: bool,
-    /// In place of a command that answers it already.
-    pub(crate) replace: bool,
+    pub(crate) terms: Terms,
 }
 
 /// The desk is open.
@@ -53,24 +48,14 @@ pub(crate) struct Idle {
     pub(crate) desk: u64,
 }
 
-/// Who asks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct From {
-    pub(crate) peer: PeerId,
-    /// Ready for the screen.
-    pub(crate) name: String,
-    /// What the user calls the sender, if it is paired.
-    pub(crate) petname: Option<String>,
-}
-
 pub(super) async fn answer(node: Node, request: Request) -> Outcome {
     let on: On = parse(request.body())?;
     let kind = Kind::new(&on.kind).map_err(|error| CommandError::usage(format!("KIND: {error}")))?;
-    if on.jobs == 0 || on.jobs > MAX_JOBS {
+    if on.terms.jobs == 0 || on.terms.jobs > MAX_JOBS {
         return Err(CommandError::usage(format!("--jobs: 1 to {MAX_JOBS}")));
     }
     node.listen()?;
-    let open = node.open_desk(kind, on.jobs, on.anyone, on.replace)?;
+    let open = node.open_desk(kind, on.terms)?;
     let opened = Opened { desk: open.desk.id(), status: super::status::of(&node)? };
     reply(&request, ANSWER, &opened).await?;
     tokio::select! {
@@ -86,8 +71,7 @@ pub(super) async fn job(node: Node, mut request: Request) -> Outcome {
     // Without an answer: there is nothing to be done here any more.
     let Some(desk) = node.state.work.desk(idle.desk) else { return Ok(()) };
     let Some(mut job) = desk.next().await else { return Ok(()) };
-    let from = From { peer: job.from, name: job.name.clone(), petname: job.petname.clone() };
-    reply(&request, FROM, &from).await?;
+    reply(&request, FROM, &job.from).await?;
     send(&request, BODY, job.body.clone()).await?;
     let message = tokio::select! {
         biased;

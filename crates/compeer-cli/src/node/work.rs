@@ -10,14 +10,17 @@
 //! here at once, and how many now (`docs/protocol.md`). It tells nobody of a kind that he may not ask for.
 
 use super::answers::{self, ECHO, NAME};
+use super::classic::KIND_LEN;
 use super::state::{State, lock};
 use super::{Node, Role};
 use crate::exit::{CommandError, Outcome};
 use crate::limits::{MAX_JOBS, MAX_WAITING, MAX_WAITING_EACH};
 use bytes::Bytes;
-use compeer::{Failure, Kind, PeerId, Request};
+use compeer::{Addr, Failure, Kind, PeerId, Request, classic};
+use compeer_share::classic::KINDS;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -41,12 +44,24 @@ pub(crate) struct Work {
     next: AtomicU64,
 }
 
+/// On which terms a command answers a kind: for paired peers, and whom it says beside them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    /// Jobs at a time.
+    pub(crate) jobs: usize,
+    /// For whoever proved a key.
+    pub(crate) anyone: bool,
+    /// For old programs.
+    pub(crate) classic: bool,
+    /// In place of a command that answers it already.
+    pub(crate) replace: bool,
+}
+
 /// Where requests of one kind meet the workers of one command.
 pub(crate) struct Desk {
     id: u64,
     kind: Kind,
-    jobs: usize,
-    anyone: bool,
+    terms: Terms,
     /// As many permits as there are slots, those of workers that are gone included.
     idle: Semaphore,
     waiting: Waiting,
@@ -55,13 +70,31 @@ pub(crate) struct Desk {
     closed: watch::Sender<bool>,
 }
 
-/// A request at a worker.
-pub(crate) struct Job {
-    pub(crate) from: PeerId,
+/// Who asks: a peer that proved its id, or an old program, of which nothing is known but where its connection came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Asker {
+    /// `None`: an old program.
+    pub(crate) peer: Option<PeerId>,
+    /// Of an old program.
+    pub(crate) addr: Option<SocketAddr>,
     /// Ready for the screen.
     pub(crate) name: String,
-    /// What the user calls the sender, if it is paired.
+    /// What the user calls the peer, if it is paired.
     pub(crate) petname: Option<String>,
+}
+
+/// Who is counted as one.
+type Caller = (Option<PeerId>, Option<IpAddr>);
+
+impl Asker {
+    fn caller(&self) -> Caller {
+        (self.peer, self.addr.and_then(|addr| Addr::from(addr).prefix()))
+    }
+}
+
+/// A request at a worker.
+pub(crate) struct Job {
+    pub(crate) from: Asker,
     pub(crate) body: Bytes,
     answer: oneshot::Sender<Answer>,
 }
@@ -90,18 +123,17 @@ impl Work {
     /// What this peer may ask for of a kind.
     fn answering(&self, kind: &Kind, known: bool) -> Answering {
         let desks = lock(&self.desks);
-        let desk = desks.get(kind).filter(|desk| desk.anyone || known);
+        let desk = desks.get(kind).filter(|desk| desk.terms.anyone || known);
         desk.map(|desk| desk.answering()).unwrap_or_default()
     }
 }
 
 impl Desk {
-    fn new(id: u64, kind: Kind, jobs: usize, anyone: bool) -> Desk {
+    fn new(id: u64, kind: Kind, terms: Terms) -> Desk {
         Desk {
             id,
             kind,
-            jobs,
-            anyone,
+            terms,
             idle: Semaphore::new(0),
             waiting: Waiting::default(),
             slots: Mutex::new(Some(VecDeque::new())),
@@ -115,8 +147,8 @@ impl Desk {
     }
 
     fn answering(&self) -> Answering {
-        let free = self.idle.available_permits().min(self.jobs);
-        Answering { jobs: self.jobs as u64, free: free as u64 }
+        let free = self.idle.available_permits().min(self.terms.jobs);
+        Answering { jobs: self.terms.jobs as u64, free: free as u64 }
     }
 
     /// The next job for an idle worker; `None` when the desk is closed.
@@ -135,17 +167,34 @@ impl Desk {
 
     /// Has a request done, or says that it was not.
     async fn serve(self: Arc<Self>, state: Arc<State>, request: Request) -> Result<Option<Bytes>, Failure> {
-        let (from, name) = answers::meet(&state, &request);
-        let petname = state.petname(from);
+        let (peer, name) = answers::meet(&state, &request);
+        let from = Asker { peer: Some(peer), addr: None, name, petname: state.petname(peer) };
+        self.work(from, request.body().clone()).await
+    }
+
+    /// The same for an old program, until that hangs up.
+    async fn serve_old(self: Arc<Self>, request: classic::Request) -> Result<Option<Bytes>, Failure> {
+        let addr = request.remote_addr();
+        let name = format!("the old program at {addr}");
+        let from = Asker { peer: None, addr: Some(addr), name, petname: None };
+        tokio::select! {
+            biased;
+            answer = self.work(from, request.body().clone()) => answer,
+            () = request.hung_up() => Err(Failure::cancelled()),
+        }
+    }
+
+    async fn work(&self, from: Asker, body: Bytes) -> Result<Option<Bytes>, Failure> {
+        let caller = from.caller();
         let (answer, answered) = oneshot::channel();
-        let mut job = Job { from, name, petname, body: request.body().clone(), answer };
+        let mut job = Job { from, body, answer };
         // What has not run is *busy* also when the desk is closed: another one may be open by the next try.
         loop {
             let idle = match self.idle.try_acquire() {
                 Ok(idle) => idle,
                 Err(TryAcquireError::Closed) => return Err(Failure::busy()),
                 Err(TryAcquireError::NoPermits) => {
-                    let _place = self.waiting.place(from).ok_or_else(Failure::busy)?;
+                    let _place = self.waiting.place(caller).ok_or_else(Failure::busy)?;
                     self.idle.acquire().await.map_err(|_| Failure::busy())?
                 }
             };
@@ -179,17 +228,17 @@ impl Desk {
 
 /// Who waits at a desk, and how many requests of each.
 #[derive(Default)]
-struct Waiting(Mutex<BTreeMap<PeerId, usize>>);
+struct Waiting(Mutex<BTreeMap<Caller, usize>>);
 
 /// A place to wait, given back when dropped.
 struct Place<'a> {
     waiting: &'a Waiting,
-    of: PeerId,
+    of: Caller,
 }
 
 impl Waiting {
-    /// A place for a request of this peer, if there is one left for it.
-    fn place(&self, of: PeerId) -> Option<Place<'_>> {
+    /// A place for a request of this caller, if there is one left for it.
+    fn place(&self, of: Caller) -> Option<Place<'_>> {
         let mut waiting = lock(&self.0);
         let (all, own) = (waiting.values().sum::<usize>(), waiting.get(&of).copied().unwrap_or_default());
         (all < MAX_WAITING && own < MAX_WAITING_EACH).then(|| {
@@ -221,41 +270,83 @@ impl Drop for Open {
         if desks.get(&self.desk.kind).is_some_and(|desk| desk.id == self.desk.id) {
             desks.remove(&self.desk.kind);
             self.node.peer.remove_handler(self.desk.kind);
+            if self.desk.terms.classic {
+                self.node.peer.remove_classic_handler(self.desk.kind);
+            }
         }
         self.desk.close();
     }
 }
 
 impl Node {
-    /// Opens a desk for a kind, to paired peers or to anyone who proved a key.
+    /// Opens a desk for a kind.
     ///
     /// # Errors
     ///
-    /// The kind is the program's own, or another command has it and is not to be replaced.
-    pub(crate) fn open_desk(&self, kind: Kind, jobs: usize, anyone: bool, replace: bool) -> Outcome<Open> {
+    /// The kind is the program's own, or another command has it and is not to be replaced; old programs cannot ask for it, or
+    /// cannot call this peer.
+    pub(crate) fn open_desk(&self, kind: Kind, terms: Terms) -> Outcome<Open> {
         if kind == ECHO || kind == NAME || kind.as_bytes().starts_with(b"compeer/") {
             return Err(CommandError::usage(format!("{kind} is a kind of the program's own"))
                 .hint("choose another; ECHO, NAME and what begins with compeer/ are taken"));
         }
+        if terms.classic {
+            self.can_answer_old(kind)?;
+        }
         let work = &self.state.work;
         let mut desks = lock(&work.desks);
-        if desks.contains_key(&kind) && !replace {
+        if desks.contains_key(&kind) && !terms.replace {
             return Err(CommandError::failed(format!("another `compeer on` answers {kind} already"))
                 .hint("to take its place, add --replace"));
         }
         let id = work.next.fetch_add(1, Ordering::Relaxed);
-        let desk = Arc::new(Desk::new(id, kind, jobs, anyone));
+        let desk = Arc::new(Desk::new(id, kind, terms));
         let (serving, state) = (desk.clone(), self.state.clone());
         let handler = move |request| serving.clone().serve(state.clone(), request);
-        let registered = match anyone {
+        let registered = match terms.anyone {
             true => self.peer.handle(kind, handler),
             false => self.peer.handle_known(kind, handler),
         };
+        let serving = desk.clone();
+        let registered = registered.and_then(|()| match terms.classic {
+            true => {
+                let handler = move |request: classic::Request| serving.clone().serve_old(request);
+                self.peer.handle_classic(kind, handler)
+            }
+            false => Ok(()),
+        });
         registered.map_err(|error| CommandError::failed(error.to_string()))?;
         if let Some(before) = desks.insert(kind, desk.clone()) {
+            if before.terms.classic && !terms.classic {
+                self.peer.remove_classic_handler(kind);
+            }
             before.close();
         }
         Ok(Open { node: self.clone(), desk })
+    }
+
+    /// Checks that old programs can have an answer of a command to this kind.
+    ///
+    /// # Errors
+    ///
+    /// They cannot ask for it, have another answer to it, or cannot call this peer.
+    fn can_answer_old(&self, kind: Kind) -> Outcome {
+        let four = kind.as_bytes().len() == KIND_LEN && !kind.as_bytes().iter().any(u8::is_ascii_lowercase);
+        if !four {
+            return Err(CommandError::usage(format!("{kind}: old programs cannot ask for it"))
+                .hint("for --classic, a kind has four letters in upper case"));
+        }
+        if KINDS.iter().any(|taken| kind == *taken) {
+            return Err(CommandError::usage(format!(
+                "{kind} is what old programs ask the file-sharing program"
+            ))
+            .hint(format!("choose another; {} are taken", KINDS.join(", "))));
+        }
+        if self.peer.classic_addrs().is_empty() {
+            return Err(CommandError::usage("old programs cannot call this peer")
+                .hint("serve them first, on a port of their own:  compeer up --classic 4444"));
+        }
+        Ok(())
     }
 
     /// What this node answers of a kind when it asks itself.
@@ -290,7 +381,8 @@ mod tests {
     use super::*;
 
     fn desk(jobs: usize) -> Arc<Desk> {
-        Arc::new(Desk::new(0, Kind::from_static("SUM"), jobs, false))
+        let terms = Terms { jobs, anyone: false, classic: false, replace: false };
+        Arc::new(Desk::new(0, Kind::from_static("SUM"), terms))
     }
 
     #[tokio::test]

@@ -13,6 +13,9 @@ use super::words::{self, Member, Query, household, plausible};
 use super::{Inner, Told, files, lock};
 use crate::limits;
 
+/// The kinds that the program answers.
+pub const KINDS: [&str; 8] = ["NAME", "LIST", "JOIN", "QUIT", "PING", "QUER", "RESP", "FGET"];
+
 pub(super) fn register(inner: &Arc<Inner>) -> Result<(), RequestError> {
     on(inner, "NAME", name)?;
     on(inner, "LIST", list)?;
@@ -43,8 +46,12 @@ where
 impl Inner {
     /// Counts a message that makes us do, remember or tell others something, which nobody may do too often.
     pub(super) fn count(&self, request: &classic::Request) -> Result<(), Failure> {
-        let may = lock(&self.askers).may(household(request.remote_addr().ip()), self.now());
+        let may = self.may_ask(request.remote_addr().ip());
         if may { Ok(()) } else { Err(Failure::busy()) }
+    }
+
+    pub(super) fn may_ask(&self, from: IpAddr) -> bool {
+        lock(&self.askers).may(household(from), self.now())
     }
 
     /// The text of such a message.

@@ -94,17 +94,25 @@ async fn one_household_is_called_so_often_and_then_so_often_a_second() {
     person.peer.shutdown().await;
 }
 
+#[tokio::test]
+async fn the_kinds_that_are_told_are_those_that_are_answered() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    assert!(KINDS.iter().all(|kind| person.peer.remove_classic_handler(*kind)));
+    person.peer.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn so_many_households_are_counted_and_one_more_has_to_wait() {
     let person = Person::new(&MemoryNetwork::new(1), 1).await;
-    let may =
-        |n: usize| lock(&person.inner().askers).may(words::household(loopback(n)), person.inner().now());
+    let may = |n: usize| person.inner().may_ask(loopback(n));
     assert!((0..CLASSIC_COUNTED).all(may));
     assert!(!may(CLASSIC_COUNTED) && may(0));
     // Who has been quiet is as good as new.
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(may(CLASSIC_COUNTED));
-    assert!((0..1000).filter(|_| may(7)).count() <= CLASSIC_BURST as usize);
+    assert_eq!((0..1000).filter(|_| may(7)).count(), CLASSIC_BURST as usize);
+    let neighbours = (0..1000).map(|n| format!("2001:db8:0:7::{n:x}").parse().unwrap());
+    assert_eq!(neighbours.filter(|from| person.inner().may_ask(*from)).count(), CLASSIC_BURST as usize);
     person.peer.shutdown().await;
 }
 

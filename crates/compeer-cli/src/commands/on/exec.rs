@@ -8,10 +8,10 @@
 //! is dropped then. A process that leaves its group is out of reach.
 
 use super::guard::Guard;
-use crate::control::on::From;
 use crate::duration;
 use crate::exit::{CommandError, Outcome};
 use crate::input;
+use crate::node::work::Asker;
 use compeer::limits;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -51,11 +51,12 @@ impl Exec {
     }
 
     /// Runs it once; what it printed, or why it failed, in words for the caller.
-    pub(super) async fn run(&self, from: &From, body: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) async fn run(&self, from: &Asker, body: &[u8]) -> Result<Vec<u8>, String> {
         let cannot = |error: io::Error| format!("the command cannot be run: {error}");
         let mut child = Command::new("sh")
             .args(["-c", &self.command])
-            .env("COMPEER_FROM_ID", from.peer.to_string())
+            .env("COMPEER_FROM_ID", from.peer.map(|peer| peer.to_string()).unwrap_or_default())
+            .env("COMPEER_FROM_ADDR", from.addr.map(|addr| addr.to_string()).unwrap_or_default())
             .env("COMPEER_FROM_NAME", from.petname.as_deref().unwrap_or_default())
             .env("COMPEER_KIND", &self.kind)
             .env_remove(input::PASSPHRASE)
