@@ -60,6 +60,9 @@ counters! {
     requests_refused,
     /// Requests of others whose handler failed.
     requests_failed,
+    /// Requests of others that were over before they were done: cancelled, out of time,
+    /// cut off with the connection, or given up by their handler.
+    requests_cancelled,
     /// Streams opened by this side.
     streams_opened,
     /// Streams of others that a handler got.
@@ -101,8 +104,7 @@ impl Tally {
         match outcome {
             Outcome::Done => self.requests_served.one(),
             Outcome::NoHandler | Outcome::Denied | Outcome::Busy => self.requests_refused.one(),
-            // Nobody wanted it any more.
-            Outcome::Cancelled => {}
+            Outcome::Cancelled => self.requests_cancelled.one(),
             _ => self.requests_failed.one(),
         }
     }

@@ -149,7 +149,7 @@ impl Link {
     pub(crate) fn look(&self) -> Look {
         let state = lock(&self.state);
         if state.is_closing() {
-            return Look::Passed;
+            return Look::Ends;
         }
         if state.session.is_draining() {
             return Look::Drains;
@@ -353,11 +353,12 @@ impl Link {
     /// A handler is through with a request.
     pub(crate) fn end(&self, id: RequestId, outcome: Outcome) {
         let mut state = lock(&self.state);
+        // One that was stopped meanwhile is counted already.
         if let Some(served) = state.served.remove(&id) {
+            self.tally.ended(&outcome);
             // Clones of its responder may be in other tasks.
             served.reader.into_iter().chain(served.writers).for_each(Waker::wake);
         }
-        self.tally.ended(&outcome);
         state.session.end(id, outcome);
         state.kick(false);
     }

@@ -11,6 +11,10 @@ async fn echo(request: Request) -> Result<bytes::Bytes, Failure> {
     Ok(request.body().clone())
 }
 
+async fn wait(_: Request) -> Result<(), Failure> {
+    std::future::pending().await
+}
+
 async fn fail(_: Request) -> Result<(), Failure> {
     Err(Failure::new("no"))
 }
@@ -33,6 +37,7 @@ async fn member(network: &MemoryNetwork, n: u8, most: usize) -> Peer {
         .max_connections(most)
         .handle("ECHO", echo)
         .handle("FAIL", fail)
+        .handle("WAIT", wait)
         .handle_known("KNOWN", echo)
         .handle_stream("BACK", back)
         .spawn()
@@ -83,6 +88,30 @@ async fn requests_streams_and_bytes() {
     assert_eq!(alice.counters().requests_served, 4, "what it asks of itself is not counted");
     alice.shutdown().await;
     bob.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_over_before_their_handler_is() {
+    let network = MemoryNetwork::new(3);
+    let (alice, bob) = (member(&network, 1, 8).await, member(&network, 2, 8).await);
+    let to = PeerAddr::new(alice.id(), alice.addr().addrs);
+    let begin = || bob.request(to.clone(), "WAIT", "").replies();
+    let cancelled = async |n| until(|| alice.counters().requests_cancelled == n).await;
+    drop(begin().await.unwrap());
+    cancelled(1).await;
+    bob.request(to.clone(), "WAIT", "").timeout(Duration::from_secs(1)).one().await.err().unwrap();
+    cancelled(2).await;
+    bob.notify(to.clone(), "WAIT", "").await.unwrap();
+    let _cut_off = begin().await.unwrap();
+    // An answer to what came last says that all of it is here.
+    bob.request(to.clone(), "ECHO", "").one().await.unwrap();
+    alice.block(bob.id());
+    cancelled(4).await;
+    let of_alice = alice.counters();
+    assert_eq!((of_alice.requests_served, of_alice.requests_failed, of_alice.requests_refused), (1, 0, 0));
+    for peer in [alice, bob] {
+        peer.shutdown().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

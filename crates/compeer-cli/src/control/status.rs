@@ -131,10 +131,11 @@ impl NodeStatus {
                 size::show(counted.stream_bytes_sent)
             ),
             format!(
-                "requests {} served, {} refused, {} failed; {} of its own",
+                "requests {} served, {} refused, {} failed, {} cut off; {} of its own",
                 counted.requests_served,
                 counted.requests_refused,
                 counted.requests_failed,
+                counted.requests_cancelled,
                 counted.requests_sent
             ),
             format!("streams  {} served, {} of its own", counted.streams_served, counted.streams_opened),

@@ -35,14 +35,26 @@ impl OneWay {
         self.running.is_empty()
     }
 
-    /// The link is over.
-    pub(super) fn end(&mut self, over: &Over) {
-        if matches!(over, Over::WeSaid(GoodbyeReason::Denied | GoodbyeReason::Shutdown, _)) {
-            self.waiting.clear();
-            for task in std::mem::take(&mut self.running).into_values().flatten() {
-                task.abort();
-            }
+    /// The link is over. How many of them end with it.
+    pub(super) fn end(&mut self, over: &Over) -> usize {
+        if !matches!(over, Over::WeSaid(GoodbyeReason::Denied | GoodbyeReason::Shutdown, _)) {
+            return 0;
         }
+        let running = std::mem::take(&mut self.running);
+        let ended = running.len() + self.waiting.len();
+        self.waiting.clear();
+        running.into_values().flatten().for_each(|task| task.abort());
+        ended
+    }
+
+    /// A place that was not given back is lost, and with the last one all who wait for
+    /// one. How many end so.
+    fn lose(&mut self, number: u64) -> usize {
+        if self.running.remove(&number).is_none() {
+            return 0;
+        }
+        let waiting = if self.running.is_empty() { std::mem::take(&mut self.waiting).len() } else { 0 };
+        1 + waiting
     }
 }
 
@@ -144,6 +156,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.state().one_way.running.remove(&self.1);
+        let ended = self.0.state().one_way.lose(self.1);
+        self.0.tally.requests_cancelled.more(ended);
     }
 }

@@ -302,6 +302,7 @@ impl State {
     /// The request of the other side is over: its handler stops where it is.
     pub(super) fn stop(&mut self, id: RequestId) {
         let Some(served) = self.served.remove(&id) else { return };
+        self.tally.requests_cancelled.one();
         if let Some(task) = served.task {
             task.abort();
         }
@@ -310,7 +311,7 @@ impl State {
 
     /// Ends everything that waits on this link.
     pub(super) fn end_all(&mut self, over: Over) {
-        self.one_way.end(&over);
+        self.tally.requests_cancelled.more(self.one_way.end(&over));
         self.over = Some(over);
         self.io = None;
         self.calls.values_mut().flat_map(Call::wakers).for_each(Waker::wake);
