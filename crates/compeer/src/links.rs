@@ -235,8 +235,8 @@ impl Links {
         !lock(&self.inner).strangers.is_empty()
     }
 
-    /// The stranger, of a prefix or of all, that is missed least; it counts as one
-    /// no more. Not one of those that turn out to be `chosen`.
+    /// The stranger, of a prefix or of all, that is missed least, which may be one that
+    /// ends already; it counts as one no more. Not one of those that turn out to be `chosen`.
     pub(crate) fn take_least(
         &self,
         prefix: Option<IpAddr>,
@@ -250,6 +250,25 @@ impl Links {
             slot.retire(&least);
         }
         Some(least)
+    }
+
+    /// Whether a stranger has a connection already.
+    pub(crate) fn has_stranger(&self, peer: PeerId) -> bool {
+        let inner = lock(&self.inner);
+        inner.slots.get(&peer).is_some_and(|slot| slot.strangers().next().is_some())
+    }
+
+    /// The connections a stranger had before this one; they count as such no more.
+    pub(crate) fn take_older(&self, link: &Link) -> Vec<Arc<Link>> {
+        let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
+        let Some(slot) = inner.slots.get_mut(&link.peer) else { return Vec::new() };
+        let older: Vec<_> = slot.strangers().filter(|other| other.number < link.number).cloned().collect();
+        for other in &older {
+            inner.strangers.remove(other.number);
+            slot.retire(other);
+        }
+        older
     }
 
     /// A link is over. Whether *Disconnected* is to be told.
@@ -298,6 +317,13 @@ impl Slot {
     fn live(&self) -> Option<Arc<Link>> {
         let number = self.live?;
         self.links.iter().find(|link| link.number == number).cloned()
+    }
+
+    /// Connections that this peer made, leaving out those that end.
+    fn strangers(&self) -> impl Iterator<Item = &Arc<Link>> {
+        let calls =
+            |link: &&Arc<Link>| !link.dialled && link.decided.borrow().is_some() && !link.is_closing();
+        self.links.iter().filter(calls)
     }
 
     /// Notes a change of instance; whether there were too many of late.

@@ -22,8 +22,10 @@ pub(crate) const LOOKS: usize = 64;
 /// What is found when a connection is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// It is ending already, or somebody here has chosen it meanwhile.
+    /// Somebody here has chosen it meanwhile.
     Passed,
+    /// It is ending already, and its place is room for another.
+    Ends,
     /// It starts nothing more.
     Drains,
     /// Something is under way; when something was last begun.
@@ -97,7 +99,7 @@ impl<T> Strangers<T> {
             }
             match look(&self.all.get(&number)?.what) {
                 Look::Passed => drop(self.remove(number)),
-                Look::Drains => return self.remove(number),
+                Look::Ends | Look::Drains => return self.remove(number),
                 Look::Idle(used) if used <= since => return self.remove(number),
                 Look::Idle(used) => self.put(number, used),
                 Look::Busy(used) => {

@@ -114,6 +114,24 @@ async fn strangers_that_are_always_busy_make_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_again_takes_his_own_place() {
+    let network = MemoryNetwork::new(12);
+    let hub = member(&network, 1, 2).await;
+    let guest = member(&network, 2, 10).await;
+    assert!(echoes(&guest, &hub).await);
+    let connected = || hub.connections().iter().map(|connection| connection.peer_id).collect::<Vec<_>>();
+    for i in 0..10 {
+        rude(&network, 66, 1, i % 2 == 0).await;
+        tokio::time::sleep(limits::GOODBYE_TIMEOUT * 2).await;
+        assert!(connected().contains(&guest.id()), "the guest was pushed out at attempt {i}");
+        assert_eq!((connected().len(), hub.link_count()), (2, 2), "at attempt {i}");
+    }
+    assert_eq!(hub.counters().limit_connections, 0);
+    assert!(echoes(&member(&network, 3, 10).await, &hub).await, "a newcomer gets in");
+    assert_eq!(hub.counters().limit_connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_never_introduces_itself_pushes_nobody_out_and_goes() {
     let network = MemoryNetwork::new(3);
     let hub = member(&network, 1, 10).await;

@@ -148,6 +148,18 @@ fn one_that_drains_goes_first_and_one_that_was_chosen_stays() {
 }
 
 #[test]
+fn one_that_ends_already_is_room_for_another() {
+    let mut crowd = Crowd::new(3);
+    crowd.set(0, Look::Ends);
+    assert_eq!(crowd.take_least(at(20)), Some(0), "nobody else goes");
+    crowd.set(1, Look::Ends);
+    crowd.set(2, Look::Ends);
+    assert_eq!(crowd.take_least(at(20)), Some(1), "each is room for one");
+    assert_eq!(crowd.take_least(at(20)), Some(2));
+    assert_eq!(crowd.take_least(at(20)), None);
+}
+
+#[test]
 fn prefixes_are_counted_and_asked_by_themselves() {
     let mut strangers = Strangers::default();
     let [a, b] = [1, 2].map(|n| IpAddr::from([10, 0, 0, n]));

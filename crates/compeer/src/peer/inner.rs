@@ -146,22 +146,26 @@ impl Inner {
     }
 
     /// Gives up the stranger that is missed least when there are too many, all in
-    /// all or from where this link comes.
-    fn make_room(&self, link: &Link) -> bool {
+    /// all or from where this link comes; `None` when there is none.
+    fn make_room(&self, link: &Link) -> Option<Room> {
         if self.is_chosen(link) {
-            return true;
+            return Some(Room::Free);
         }
         let crowded = link
             .prefix()
             .filter(|prefix| self.links.strangers_from(*prefix) >= self.per_prefix.strangers(*prefix));
         if crowded.is_none() && self.links.introduced() < self.max_connections {
-            return true;
+            return Some(Room::Free);
+        }
+        if self.links.has_stranger(link.peer) {
+            return Some(Room::ItsOwn);
         }
         self.tally.limit_connections.one();
-        self.give_up_one(crowded)
+        self.give_up_one(crowded).then_some(Room::Free)
     }
 
-    /// Gives up the stranger that is missed least; `false` when there is none.
+    /// Gives up the stranger that is missed least, which may be one that ends already;
+    /// `false` when there is none.
     pub(super) fn give_up_one(&self, of: Option<IpAddr>) -> bool {
         let least = self.links.take_least(of, self.clock.now(), |link| self.is_chosen(link));
         let Some(link) = least else { return false };
@@ -189,6 +193,14 @@ impl Inner {
     }
 }
 
+/// Where there is room for a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Free,
+    /// Who comes again when there is none takes the place he has, and nobody else's.
+    ItsOwn,
+}
+
 /// The host of a peer's links.
 pub(crate) struct PeerHost(pub(crate) Arc<Inner>);
 
@@ -214,9 +226,9 @@ impl Host for PeerHost {
             inner.tally.blocked.one();
             return link.goodbye(GoodbyeReason::Denied, "");
         }
-        if !inner.make_room(link) {
+        let Some(room) = inner.make_room(link) else {
             return link.goodbye(GoodbyeReason::Full, "");
-        }
+        };
         match inner.links.register(link, inner.is_chosen(link), inner.clock.now()) {
             Verdict::Stays { first, instead_of } => {
                 match instead_of {
@@ -243,6 +255,11 @@ impl Host for PeerHost {
                 old.goodbye(GoodbyeReason::KeyRunsTwice, "");
                 link.goodbye(GoodbyeReason::KeyRunsTwice, "");
                 inner.tell(Event::KeyRunsTwice { peer: link.peer, at: link.addr.clone() });
+            }
+        }
+        if room == Room::ItsOwn {
+            for older in inner.links.take_older(link) {
+                older.goodbye(GoodbyeReason::Full, "");
             }
         }
     }

@@ -68,7 +68,7 @@ impl Link {
     pub(crate) fn look(&self) -> Look {
         let state = *self.state();
         match () {
-            () if state.over || state.closing => Look::Passed,
+            () if state.over || state.closing => Look::Ends,
             () if state.draining => Look::Drains,
             () if state.busy => Look::Busy(state.used),
             () => Look::Idle(state.used),

@@ -66,7 +66,8 @@ pub(crate) fn run(bytes: &[u8]) {
                 state.was_busy |= state.busy;
             }),
             8 => model.choose(arg),
-            9 => model.take_least(arg),
+            9 if op < 128 => model.take_least(arg),
+            9 => model.with(arg, Model::take_older),
             10 => model.wait(arg),
             _ => {
                 model.now = model.now + Duration::from_millis(u64::from(arg).pow(2));
@@ -180,6 +181,9 @@ impl Model {
         let chosen = self.chosen.clone();
         let taken = self.links.take_least(prefix, self.now, |link| chosen.contains(&link.peer));
         let Some(taken) = taken else { return assert!(open.is_empty()) };
+        if taken.is_closing() {
+            return; // Its place is room enough.
+        }
         assert!(open.iter().any(|link| link.number == taken.number));
         let state = *taken.state();
         let states = open.iter().map(|link| (link.number, *link.state()));
@@ -193,6 +197,18 @@ impl Model {
             }
         }
         taken.state().closing = true;
+    }
+
+    /// Who comes again takes his own places.
+    fn take_older(&mut self, link: &Arc<Link>) {
+        let open = self.open(None).into_iter().filter(|other| other.peer == link.peer);
+        let older: Vec<u64> = open.map(|other| other.number).filter(|number| *number < link.number).collect();
+        if link.decided.borrow().is_none() || self.chosen.contains(&link.peer) {
+            return;
+        }
+        let taken = self.links.take_older(link);
+        assert_eq!(taken.iter().map(|taken| taken.number).collect::<Vec<_>>(), older);
+        taken.iter().for_each(|taken| taken.state().closing = true);
     }
 
     fn wait(&mut self, arg: u8) {
