@@ -46,7 +46,7 @@ impl Callers {
     fn push_out(&self) -> bool {
         let pushed_out = lock(&self.pending).push_out();
         // Not under the lock: a task that is dropped here gives its place back.
-        pushed_out.map(|caller| caller.abort()).is_some()
+        pushed_out.map(|task| task.map(|task| task.abort())).is_some()
     }
 }
 

@@ -104,8 +104,8 @@ impl Model {
     }
 
     fn push_out(&mut self) {
-        let expected = self.oldest(true);
-        assert_eq!(self.pending.push_out(), expected.and_then(|at| self.callers[at].task));
+        let expected = self.oldest(true).or_else(|| self.oldest(false));
+        assert_eq!(self.pending.push_out(), expected.map(|at| self.callers[at].task));
         self.lost(expected);
     }
 

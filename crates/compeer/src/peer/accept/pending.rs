@@ -78,7 +78,7 @@ impl<T> Pending<T> {
         self.next += 1;
         let number = self.next;
         let pool = self.pool(budget);
-        let pushed_out = if pool.count >= pool.most { pool.push_out() } else { None };
+        let pushed_out = if pool.count >= pool.most { pool.push_out().flatten() } else { None };
         pool.count += 1;
         let new = || Prefix {
             callers: BTreeMap::new(),
@@ -107,8 +107,9 @@ impl<T> Pending<T> {
     }
 
     /// Who goes when there is need of something else than a place: of those from
-    /// where nobody is connected while there are any.
-    pub(crate) fn push_out(&mut self) -> Option<T> {
+    /// where nobody is connected while there are any. `Some(None)`: one whose task is
+    /// not known yet; it ends when it is.
+    pub(crate) fn push_out(&mut self) -> Option<Option<T>> {
         self.strangers.push_out().or_else(|| self.connected.push_out())
     }
 
@@ -121,10 +122,10 @@ impl<T> Pending<T> {
 }
 
 impl<T> Pool<T> {
-    fn push_out(&mut self) -> Option<T> {
+    fn push_out(&mut self) -> Option<Option<T>> {
         let &(_, Reverse(oldest), prefix) = self.ranks.last()?;
         // Its place is given back when it is gone.
-        self.change(prefix, |entry| entry.callers.remove(&oldest)).flatten().flatten()
+        self.change(prefix, |entry| entry.callers.remove(&oldest)).flatten()
     }
 
     /// Changes the callers of a prefix that has any, and its rank with them.
