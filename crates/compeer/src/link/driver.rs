@@ -28,6 +28,7 @@ use super::state::Gather;
 use super::{Link, Over, State, one_way};
 use crate::error::Failure;
 use crate::handler::Handler;
+use crate::transport::tls::broken;
 use crate::{Peer, Request};
 
 /// Bytes read at once: one TLS record.
@@ -169,7 +170,7 @@ impl Link {
             let flushed = match state.flush(cx) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(error)) => {
-                    state.broken.get_or_insert(Over::Broken(error.to_string()));
+                    state.broken.get_or_insert(Over::Broken(broken(&error)));
                     false
                 }
                 Poll::Pending => false,
@@ -226,7 +227,7 @@ impl Link {
             let Some(io) = state.io.as_mut() else { return };
             match Pin::new(io).poll_read(cx, &mut buf) {
                 Poll::Pending => return,
-                Poll::Ready(Err(error)) => state.broken = Some(Over::Broken(error.to_string())),
+                Poll::Ready(Err(error)) => state.broken = Some(Over::Broken(broken(&error))),
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => {
                     state.broken = Some(Over::Broken("the connection ended".into()));
                 }

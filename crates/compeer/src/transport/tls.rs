@@ -25,12 +25,15 @@ use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+pub(crate) use words::broken;
+
 use super::{ByteStream, Incoming, Listener, Purpose, Transport, Wire, check_key, unreachable};
 use crate::{ConnectError, Identity};
 
 #[cfg(test)]
 mod tests;
 mod verify;
+mod words;
 
 const ALPN_MESSAGES: &[u8] = b"compeer/1";
 const ALPN_STREAM: &[u8] = b"compeer-stream/1";
@@ -144,10 +147,9 @@ impl Transport for TlsTransport {
                 };
                 let tcp = tcp.map_err(|e| unreachable(&addr, e))?;
                 tcp.set_nodelay(true).map_err(|e| unreachable(&addr, e))?;
-                let mut wire = tls
-                    .call(Box::new(tcp), expected, purpose)
-                    .await
-                    .map_err(|e| unreachable(&addr, format!("no Compeer peer answers there: {e}")))?;
+                let mut wire = tls.call(Box::new(tcp), expected, purpose).await.map_err(|e| {
+                    unreachable(&addr, format!("no Compeer peer answers there: {}", words::handshake(&e)))
+                })?;
                 wire.addr = Some(addr.clone());
                 check_key(&addr, expected, wire.peer)?;
                 Ok(wire)

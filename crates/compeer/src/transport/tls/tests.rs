@@ -84,16 +84,48 @@ async fn the_two_ends_agree_on_binding_and_session() {
     assert_eq!((near.binding, near.session, near.purpose), (far.binding, far.session, far.purpose));
 }
 
-#[tokio::test]
-async fn what_speaks_no_tls_is_refused_with_a_word() {
+/// What is said of one who answers a call so.
+async fn said_of<F: Future<Output = ()> + Send>(
+    answer: impl FnOnce(TcpStream) -> F + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut tcp, _) = listener.accept().await.unwrap();
+    tokio::spawn(async move { answer(listener.accept().await.unwrap().0).await });
+    let bob = TlsTransport::new(&Identity::generate()).unwrap();
+    let error = dial(&bob, at, None).await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("no Compeer peer answers there: it "), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn what_is_no_peer_is_told_in_words_that_help() {
+    let http = said_of(async |mut tcp: TcpStream| {
         let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         let _ = tcp.read(&mut [0]).await;
     });
-    let bob = TlsTransport::new(&Identity::generate()).unwrap();
-    let error = dial(&bob, at, None).await.map(drop).unwrap_err();
-    assert!(error.to_string().contains("no Compeer peer answers there"), "{error}");
+    assert!(http.await.contains("another protocol"));
+    assert!(said_of(async |tcp| drop(tcp)).await.contains("hung up"));
+    let other = said_of(async |tcp: TcpStream| {
+        let mut config = (**TlsTransport::new(&Identity::generate()).unwrap().acceptor.config()).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let _ = TlsAcceptor::from(Arc::new(config)).accept(tcp).await;
+    });
+    assert!(other.await.contains("not as Compeer does"));
+}
+
+#[test]
+fn no_alert_and_no_address_of_documentation_is_shown() {
+    use rustls::{AlertDescription as Alert, CertificateError, Error};
+    let of = |error: Error| words::handshake(&io::Error::new(io::ErrorKind::InvalidData, error));
+    for (error, said) in [
+        (Error::InvalidCertificate(CertificateError::BadEncoding), "no key that a peer has"),
+        (Error::AlertReceived(Alert::BadCertificate), "takes ours for none"),
+        (Error::AlertReceived(Alert::ProtocolVersion), "up to date"),
+        (Error::DecryptError, "changed on the way"),
+        (Error::AlertReceived(Alert::AccessDenied), "it refuses"),
+    ] {
+        assert!(of(error).contains(said), "{said}");
+    }
+    let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "see https://docs.rs/");
+    assert_eq!(broken(&cut), "the connection was cut off");
 }
