@@ -315,14 +315,15 @@ fn take_in(shared: &Shared, event: ServiceEvent) {
 
 /// Whether the library keeps more than it may, or does not answer any more.
 async fn too_much(shared: &Shared) -> bool {
-    let metrics = lock(&shared.daemon).get_metrics();
-    let Ok(metrics) = metrics else { return true };
+    kept(shared).await.is_none_or(|kept| kept > shared.most)
+}
+
+/// How many records the library keeps, if it answers.
+async fn kept(shared: &Shared) -> Option<i64> {
+    let metrics = lock(&shared.daemon).get_metrics().ok()?;
     // What is asked as its thread ends is never answered.
-    let Ok(Ok(metrics)) = tokio::time::timeout(ANSWER_WITHIN, metrics.recv_async()).await else {
-        return true;
-    };
-    let kept = metrics.iter().filter(|(key, _)| key.starts_with("cached-")).map(|(_, n)| *n).sum::<i64>();
-    kept > shared.most
+    let metrics = tokio::time::timeout(ANSWER_WITHIN, metrics.recv_async()).await.ok()?.ok()?;
+    Some(metrics.iter().filter(|(key, _)| key.starts_with("cached-")).map(|(_, n)| *n).sum())
 }
 
 /// Forgets everything and begins anew, with the same announcement.

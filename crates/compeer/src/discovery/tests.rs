@@ -104,6 +104,55 @@ async fn what_the_library_keeps_is_measured() {
     assert!(too_much(&little(3)).await && !too_much(&little(16)).await);
 }
 
+/// Texts of so many instances that nobody has announced: RFC 1035 §4.1, RFC 6763 §6. They are kept, and no event tells
+/// of them.
+fn flood(from: u16, to: u16) -> Vec<u8> {
+    let mut packet = [0, 0x8400, 0, to - from, 0, 0].map(u16::to_be_bytes).concat();
+    for n in from..to {
+        packet.push(8);
+        packet.extend(format!("{n:08}").as_bytes());
+        match n == from {
+            true => packet.extend(b"\x08_compeer\x04_tcp\x05local\0"),
+            // The same service as in the first one.
+            false => packet.extend([0xc0, 12 + 9]),
+        }
+        // TXT, in the Internet, for two minutes: nothing.
+        packet.extend([0, 16, 0, 1, 0, 0, 0, 120, 0, 1, 0]);
+    }
+    packet
+}
+
+#[tokio::test]
+async fn more_records_than_may_be_kept_are_thrown_away() {
+    let bob = Discovery::start(settings(4)).unwrap();
+    bob.shared.near.send_if_modified(|near| near.found(found(9)));
+    let mut changes = bob.changes();
+    assert!(matches!(next(&mut changes).await, Change::Found(_)));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    socket.set_multicast_if_v4(&std::net::Ipv4Addr::LOCALHOST).unwrap();
+    let to = SocketAddr::from(([224, 0, 0, 251], settings(4).port)).into();
+    let most = limits::MAX_NEARBY_RECORDS as u16;
+    let full = async {
+        for from in (0..most).step_by(128) {
+            // Again when it was lost.
+            while kept(&bob.shared).await.unwrap() < i64::from(from + 128) {
+                socket.send_to(&flood(from, from + 128), &to).unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), full).await.expect("they are kept");
+    assert!(!too_much(&bob.shared).await && bob.nearby().len() == 1, "so many may be");
+    let over = async {
+        while !bob.nearby().is_empty() {
+            socket.send_to(&flood(most, most + 1), &to).unwrap();
+            tokio::task::yield_now().await;
+            let _ = kept(&bob.shared).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), over).await.expect("begun anew");
+    assert!(matches!(next(&mut changes).await, Change::Lost(_)));
+}
+
 fn found(n: u16) -> Nearby {
     let seed = [(n % 256) as u8, (n / 256) as u8].repeat(16).try_into().unwrap();
     Nearby { peer: PeerAddr::from(Identity::from_seed(&seed).peer_id()), name: None, numbers: vec![n] }
