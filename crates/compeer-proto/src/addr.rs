@@ -140,7 +140,9 @@ impl Addr {
     }
 
     /// What one household gets, by which callers are bounded: the whole address for IPv4 and for
-    /// loopback, the /56 for IPv6 (RFC 6177 §2). `None` for a name.
+    /// loopback, the /56 for IPv6 (RFC 6177 §2). `None` for a name. All link-local IPv6
+    /// addresses are one household, as all of a network's other IPv6 addresses are: who is
+    /// on the link can call from as many of them as he likes.
     ///
     /// ```
     /// use compeer_proto::Addr;

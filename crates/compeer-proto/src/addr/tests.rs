@@ -41,6 +41,15 @@ fn what_people_type() {
 }
 
 #[test]
+fn a_link_is_one_household_as_any_ipv6_network_is() {
+    let prefix = |typed| parse(typed).unwrap().prefix();
+    assert_eq!(prefix("fe80::1%2"), prefix("[fe80::a:b:c:d%2]:5"));
+    assert_eq!(prefix("fd00::1"), prefix("fd00::ffff:0:0:1"));
+    assert_ne!(prefix("169.254.0.1"), prefix("169.254.0.2"));
+    assert_eq!(prefix("fe80::1").unwrap(), "fe80::".parse::<std::net::IpAddr>().unwrap());
+}
+
+#[test]
 fn what_is_refused() {
     use AddrError::{Empty, Host, HostTooLong, Ip, Port};
     for (typed, error) in [
