@@ -125,7 +125,8 @@ pub(crate) async fn speed(time: Duration) -> Finding {
 async fn loopback(time: Duration) -> Result<Option<Speed>, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let near = Peer::builder().spawn().await.map_err(|error| told(&error))?;
-    let far = speed::register(Peer::builder().listen("127.0.0.1:0"), |_| true).spawn().await;
+    let far = Peer::builder().listen("127.0.0.1:0").know(near.id());
+    let far = speed::register(far, |_| true).spawn().await;
     let far = far.map_err(|error| told(&error))?;
     let measured = speed::measure(&near, far.addr(), false, time).await.map_err(|error| told(&error));
     near.shutdown().await;

@@ -3,10 +3,11 @@
 //! Two kinds. The stream `compeer/speed`: the caller's first byte says who sends, and then zeros go as fast as they can. To be
 //! fair to slow lines with deep buffers, only what has *arrived* counts: a side that is sent to says after each read how many
 //! bytes it has. The message `compeer/load` asks how much processor time the other process has used until now; twice asked, it
-//! says whether it was the processor over there that set the speed.
+//! says whether it was the processor over there that set the speed. How busy a machine is concerns paired peers only.
 //!
-//! Strangers may ask too, because one wants to know before one pairs; so it is bounded: one measurement at a time, each of
-//! [`MOST`] at most, and for strangers [`FOR_STRANGERS`] in a minute, all together.
+//! Strangers may measure too, because one wants to know before one pairs; so it is bounded: one measurement at a time, each of
+//! [`MOST`] at most, and for strangers [`FOR_STRANGERS`] in a minute, all together, booked before it is used. A paired peer
+//! waits for no stranger: the stranger's measurement ends.
 
 use compeer::{Builder, Failure, Kind, Peer, PeerAddr, PeerId, Request, RequestError, Stream};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,6 +16,7 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 /// Zeros, as many as go.
 pub(crate) const SPEED: Kind = Kind::from_static("compeer/speed");
@@ -28,8 +30,8 @@ const TO_ME: u8 = b'R';
 
 /// How long one measurement may last. A guess: a few seconds are enough for TCP to find the speed of a line.
 const MOST: Duration = Duration::from_secs(5);
-/// How long strangers may measure within [`WINDOW`]. A guess: two of them, both ways.
-const FOR_STRANGERS: Duration = Duration::from_secs(10);
+/// How long strangers may measure within [`WINDOW`]. A guess: two of them, both ways, as `doctor` does it by default.
+const FOR_STRANGERS: Duration = Duration::from_secs(15);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Bytes sent and read at once. As the sharing of files does: larger ones do not fit the cache.
 const BLOCK: usize = 64 * 1024;
@@ -101,39 +103,74 @@ pub(crate) struct Speed {
 /// Who measures here.
 #[derive(Default)]
 struct Gate {
-    busy: bool,
-    since: Option<Instant>,
+    /// A paired peer does.
+    known: bool,
+    /// A stranger does; told when it has to give way.
+    stranger: Option<Arc<Notify>>,
+    /// What strangers have used or booked of the time they have, and since when.
     used: Duration,
+    since: Option<Instant>,
 }
 
-/// A measurement that is under way; the gate is open again when it is dropped.
+/// A measurement that is under way; its place is free again when it is dropped.
 struct Pass {
     gate: Arc<Mutex<Gate>>,
     began: Instant,
-    stranger: bool,
+    /// Whoever is not known gives way.
+    gives_way: Option<Arc<Notify>>,
 }
 
 impl Pass {
     fn get(gate: &Arc<Mutex<Gate>>, stranger: bool, now: Instant) -> Option<Pass> {
         let mut open = lock(gate);
-        if open.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
-            (open.since, open.used) = (Some(now), Duration::ZERO);
-        }
-        if open.busy || (stranger && open.used >= FOR_STRANGERS) {
+        if open.known {
             return None;
         }
-        open.busy = true;
-        Some(Pass { gate: gate.clone(), began: now, stranger })
+        let gives_way = stranger.then(Arc::default);
+        if stranger {
+            if open.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
+                (open.since, open.used) = (Some(now), Duration::ZERO);
+            }
+            if open.stranger.is_some() || open.used + MOST > FOR_STRANGERS {
+                return None;
+            }
+            open.used += MOST;
+            open.stranger.clone_from(&gives_way);
+        } else {
+            open.known = true;
+            if let Some(stranger) = open.stranger.take() {
+                stranger.notify_one();
+            }
+        }
+        Some(Pass { gate: gate.clone(), began: now, gives_way })
+    }
+
+    /// Returns when this one has to give way.
+    async fn over(&self) {
+        match &self.gives_way {
+            Some(told) => told.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn give_back(&self, now: Instant) {
+        let mut open = lock(&self.gate);
+        let Some(mine) = &self.gives_way else {
+            open.known = false;
+            return;
+        };
+        // What was booked and not used.
+        let left = MOST.saturating_sub(now.duration_since(self.began));
+        open.used = open.used.saturating_sub(left);
+        if open.stranger.as_ref().is_some_and(|other| Arc::ptr_eq(other, mine)) {
+            open.stranger = None;
+        }
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut open = lock(&self.gate);
-        open.busy = false;
-        if self.stranger {
-            open.used += self.began.elapsed();
-        }
+        self.give_back(Instant::now());
     }
 }
 
@@ -141,16 +178,19 @@ impl Drop for Pass {
 pub(crate) fn register(builder: Builder, known: impl Fn(PeerId) -> bool + Send + Sync + 'static) -> Builder {
     let gate = Arc::new(Mutex::new(Gate::default()));
     builder
-        .handle(LOAD, |_: Request| async {
+        .handle_known(LOAD, |_: Request| async {
             serde_json::to_vec(&Load::now()).map_err(|error| Failure::new(error.to_string()))
         })
         .handle_stream(SPEED, move |stream: Stream| {
             // Refused, it ends before it has begun.
             let pass = Pass::get(&gate, !known(stream.peer_id()), Instant::now());
             async move {
-                if let Some(_pass) = pass {
+                let Some(pass) = pass else { return };
+                tokio::select! {
+                    biased;
+                    () = pass.over() => {}
                     // Whichever way it ends, the other side has seen it.
-                    let _ = tokio::time::timeout(MOST, serve(stream)).await;
+                    _ = tokio::time::timeout(MOST, serve(stream)) => {}
                 }
             }
         })
@@ -265,7 +305,7 @@ impl Meter {
         let now = Instant::now();
         match &mut self.counting {
             Some((_, last)) => {
-                self.bytes += bytes;
+                self.bytes = self.bytes.saturating_add(bytes);
                 *last = now;
             }
             None if now.duration_since(self.began) >= WARM_UP => self.counting = Some((now, now)),
@@ -293,20 +333,54 @@ mod tests {
         let gate = Arc::default();
         let now = Instant::now();
         let first = Pass::get(&gate, true, now).unwrap();
-        assert!(Pass::get(&gate, true, now).is_none() && Pass::get(&gate, false, now).is_none());
+        assert!(Pass::get(&gate, true, now).is_none());
+        assert_eq!(lock(&gate).used, MOST, "booked before it is used");
         drop(first);
-        lock(&gate).used = FOR_STRANGERS;
+        assert!(lock(&gate).used < MOST, "and given back when it was not");
+        let known = Pass::get(&gate, false, now).unwrap();
+        assert!(Pass::get(&gate, false, now).is_none() && Pass::get(&gate, true, now).is_none());
+        drop(known);
+        lock(&gate).used = FOR_STRANGERS - MOST + Duration::from_millis(1);
         assert!(Pass::get(&gate, true, now).is_none(), "they have had theirs");
         assert!(Pass::get(&gate, false, now).is_some(), "known ones have no such bound");
         assert!(Pass::get(&gate, true, now + WINDOW).is_some());
     }
 
     #[tokio::test]
+    async fn a_stranger_gives_way_to_one_who_is_known() {
+        let gate = Arc::default();
+        let now = Instant::now();
+        let stranger = Pass::get(&gate, true, now).unwrap();
+        let known = Pass::get(&gate, false, now).unwrap();
+        stranger.over().await;
+        assert!(Pass::get(&gate, true, now).is_none(), "no other one comes in between");
+        drop(known);
+        // One who gave way takes no place from who came after.
+        let next = Pass::get(&gate, true, now).unwrap();
+        drop(stranger);
+        assert!(Pass::get(&gate, true, now).is_none());
+        drop(next);
+        assert!(Pass::get(&gate, true, now).is_some());
+    }
+
+    #[test]
+    fn a_count_that_lies_is_no_overflow() {
+        let mut meter = Meter::new(MOST);
+        meter.counting = Some((Instant::now(), Instant::now()));
+        meter.more(u64::MAX);
+        meter.more(u64::MAX);
+        assert_eq!(meter.bytes, u64::MAX);
+    }
+
+    #[tokio::test]
     async fn both_ways_between_two_peers() {
         let alice = register(Peer::builder().listen("127.0.0.1:0"), |_| true).spawn().await.unwrap();
         let bob = Peer::builder().spawn().await.unwrap();
+        let time = Duration::from_millis(500);
+        let unpaired = measure(&bob, alice.addr(), false, time).await.unwrap().unwrap();
+        assert!(unpaired.there.is_none(), "how busy she is is told to paired peers only");
+        alice.know(bob.id());
         for back in [false, true] {
-            let time = Duration::from_millis(500);
             let speed = measure(&bob, alice.addr(), back, time).await.unwrap().unwrap();
             assert!(speed.rate > 0 && speed.here.cpu > 0.0 && speed.there.is_some(), "{speed:?}");
         }
