@@ -2,8 +2,8 @@
 //!
 //! Only root may read them, so mostly this says that they are unread; that our own addresses answer (`doctor/network.rs`) is
 //! the better sign. What can be read is followed as the kernel does: the chains where packets come in, rule by rule, jumps
-//! too, until one decides. A rule that asks for more than the port (an interface, a state, a sender) may or may not hold, and
-//! is passed over. Read are `nft -j list ruleset` and `iptables-save`, both of which must be there for that.
+//! too, until one decides. A rule that asks for more than the port (an interface, a state, a sender, a rate) may or may not hold,
+//! and is passed over. Read are `nft -j list ruleset` and `iptables-save`, both of which must be there for that.
 
 use super::{Finding, output_of};
 use serde_json::Value;
@@ -69,6 +69,10 @@ pub(crate) fn findings(rules: Option<Vec<Rule>>, port: u16, silent: bool) -> Vec
     }
 }
 
+/// Parts of a rule of nftables by which it holds for some packets and not for others that are alike: what it keeps out is
+/// a flood, not a peer.
+const SOMETIMES: [&str; 5] = ["limit", "quota", "ct count", "meter", "set"];
+
 /// What becomes of a packet in a chain.
 enum Fate {
     In,
@@ -129,11 +133,13 @@ fn fate(chains: &BTreeMap<String, Chain>, name: &str, port: u16, jumps: usize) -
         if !parts.iter().filter(|part| part["match"].is_object()).all(|part| asks_for(&part["match"], port)) {
             continue;
         }
+        let sometimes = parts.iter().any(|part| SOMETIMES.iter().any(|word| !part[*word].is_null()));
         for part in parts.iter().filter_map(Value::as_object) {
             let target = ["jump", "goto"].iter().find_map(|verb| part.get(*verb)?["target"].as_str());
             if let Some(target) = target {
                 match fate(chains, target, port, jumps - 1) {
                     Fate::Open => {}
+                    Fate::Out(_) if sometimes => {}
                     decided => return decided,
                 }
             }
@@ -143,7 +149,8 @@ fn fate(chains: &BTreeMap<String, Chain>, name: &str, port: u16, jumps: usize) -
             if part.contains_key("return") {
                 return Fate::Open;
             }
-            if let Some(verb) = ["drop", "reject"].into_iter().find(|verb| part.contains_key(*verb)) {
+            let out = ["drop", "reject"].into_iter().find(|verb| part.contains_key(*verb));
+            if let Some(verb) = out.filter(|_| !sometimes) {
                 return Fate::Out(format!("a rule says {verb}"));
             }
         }
@@ -285,6 +292,20 @@ mod tests {
         assert_eq!(nft("accept", &rule("input", &format!("{}, {drop}", dport("80")))), []);
         assert_eq!(nft("accept", &rule("input", &format!("{STATE}, {drop}"))), [], "it may not hold");
         assert_eq!(nft("drop", &rule("input", &format!("{STATE}, {accept}"))).len(), 1);
+        for limit in [
+            r#"{"limit": {"rate": 10, "burst": 5, "per": "second", "inv": true}}"#,
+            r#"{"ct count": {"val": 10, "inv": true}}"#,
+            r#"{"set": {"op": "add", "elem": 1, "set": "@flood", "stmt": [{"limit": {"rate": 1, "per": "second"}}]}}"#,
+        ] {
+            let dropped = format!("{}, {limit}, {drop}", dport("26673"));
+            assert_eq!(nft("accept", &rule("input", &dropped)), [], "{limit}");
+            let jump = format!(r#"{limit}, {{"jump": {{"target": "other"}}}}"#);
+            assert_eq!(nft("accept", &(rule("input", &jump) + &rule("other", drop))), [], "{limit}");
+            let let_in = format!("{}, {limit}, {accept}", dport("26673"));
+            assert_eq!(nft("drop", &rule("input", &let_in)), [], "{limit}");
+            // What stands behind it decides.
+            assert_eq!(nft("accept", &(rule("input", &dropped) + &rule("input", drop))).len(), 1);
+        }
         let jump = rule("input", r#"{"jump": {"target": "other"}}"#)
             + &rule("other", r#"{"reject": {"type": "tcp reset"}}"#);
         assert_eq!(nft("accept", &jump)[0].what, "a rule says reject");
