@@ -9,6 +9,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -129,13 +130,28 @@ pub enum HashError {
     /// It was told to stop.
     #[error("stopped")]
     Stopped,
+    /// A defect.
+    #[error("hashing ended in a panic, which is a defect")]
+    Panicked,
 }
 
 /// Hashes files of the given sizes, in the order of their manifest, and writes the pack.
 ///
 /// # Errors
-/// A file cannot be read, has another size, changes meanwhile; the pack cannot be written; it was stopped.
+/// A file cannot be read, has another size, changes meanwhile; the pack cannot be written; it was stopped; a thread of it
+/// panicked.
 pub fn hash(
+    files: &[(PathBuf, u64)],
+    pack: &File,
+    known: &impl Known,
+    progress: &Progress,
+) -> Result<Vec<Hashed>, HashError> {
+    // Who waits for the end is to hear of it, however it comes.
+    let hashed = catch_unwind(AssertUnwindSafe(|| hash_all(files, pack, known, progress)));
+    hashed.unwrap_or(Err(HashError::Panicked))
+}
+
+fn hash_all(
     files: &[(PathBuf, u64)],
     pack: &File,
     known: &impl Known,
@@ -207,6 +223,17 @@ impl Trouble {
     }
 }
 
+/// When a thread panics, the others need not go on.
+struct StopOthers<'a>(&'a Progress);
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 struct Work<'a> {
     files: &'a [(PathBuf, u64)],
     layout: &'a Layout,
@@ -247,6 +274,7 @@ impl Work<'_> {
 
     /// Takes small files one after the other until there are no more.
     fn all_small(&self, small: &[usize], known: &impl Known) {
+        let _others = StopOthers(self.progress);
         let mut buffer = vec![0; READ];
         loop {
             let Some(index) = small.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
@@ -290,6 +318,7 @@ impl Work<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads.min(pieces.len()) {
                 scope.spawn(|| {
+                    let _others = StopOthers(self.progress);
                     let mut buffer = vec![0; READ];
                     while let Some((i, piece)) = {
                         let i = next.fetch_add(1, Ordering::Relaxed);
@@ -427,6 +456,33 @@ mod tests {
         let mut node = [0; 64];
         pack.read_exact_at(&mut node, 0).unwrap();
         assert_eq!(node, [7; 64]);
+    }
+
+    /// The only thing in there that a test can make panic; a panic in a thread that reads takes the same way out.
+    #[test]
+    fn a_panic_in_a_thread_is_an_error_and_ends_the_others() {
+        struct Bad(u64);
+        impl Known for Bad {
+            fn get(&self, stamp: &Stamp, _: &mut Vec<u8>) -> Option<[u8; 32]> {
+                assert_ne!(stamp.size, self.0, "on purpose");
+                None
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = |n: usize| {
+            let path = dir.path().join(n.to_string());
+            std::fs::write(&path, vec![1; n]).unwrap();
+            (path, n as u64)
+        };
+        let files: Vec<_> = (1..200).map(file).collect();
+        let pack = tempfile::tempfile().unwrap();
+        // So few that one thread takes them all, which is the one that called; and many.
+        for count in [3, 199] {
+            let progress = Progress::default();
+            let hashed = hash(&files[..count], &pack, &Bad(2), &progress);
+            assert!(matches!(hashed, Err(HashError::Panicked)), "{hashed:?}");
+            assert!(progress.stop.load(Ordering::Relaxed));
+        }
     }
 
     #[test]

@@ -143,6 +143,6 @@ fn blame(error: &HashError, listed: &Listed) -> (Why, u64) {
         HashError::Read { path, .. } => (Why::Unreadable, place(path)),
         HashError::Changed(path) => (Why::Changed, place(path)),
         HashError::Stopped => (Why::Stopped, u64::MAX),
-        HashError::Pack(_) => (Why::Unreadable, u64::MAX),
+        HashError::Pack(_) | HashError::Panicked => (Why::Unreadable, u64::MAX),
     }
 }
