@@ -28,6 +28,9 @@ struct Peer {
     speed: u64,
     latency: Duration,
     fate: Fate,
+    /// Now and then it pauses for up to so long; and what that is drawn from.
+    hiccup: Duration,
+    dice: u64,
     have: RangeSet,
     free_at: Time,
     /// Segments still to come of each range it was asked.
@@ -36,7 +39,17 @@ struct Peer {
 
 fn peer(groups: u64, speed: u64, fate: Fate) -> Peer {
     let latency = Duration::from_millis(10);
-    Peer { speed, latency, fate, have: all(groups), free_at: Time::ZERO, asked: Vec::new() }
+    let (hiccup, dice) = (Duration::ZERO, speed);
+    Peer { speed, latency, fate, hiccup, dice, have: all(groups), free_at: Time::ZERO, asked: Vec::new() }
+}
+
+impl Peer {
+    /// A pause before one segment of eight.
+    fn pauses(&mut self) -> Duration {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let drawn = (self.dice >> 33) % 8000;
+        if drawn < 1000 { self.hiccup * drawn as u32 / 1000 } else { Duration::ZERO }
+    }
 }
 
 enum Event {
@@ -145,7 +158,7 @@ impl Sim {
         let mut start = want.start;
         while start < want.end {
             let end = (start / SEGMENT * SEGMENT + SEGMENT).min(want.end);
-            ready = ready + Duration::from_micros((end - start) * 1_000_000 / peer.speed);
+            ready = ready + Duration::from_micros((end - start) * 1_000_000 / peer.speed) + peer.pauses();
             if !matches!(peer.fate, Fate::Stalls(from) if ready >= at(from)) {
                 arrivals.push((ready + peer.latency, start..end));
             }
@@ -212,6 +225,24 @@ fn the_dying_the_lying_and_the_stalled_do_not_keep_it_from_its_end() {
         let outcome = fetch(peers);
         assert!(outcome.took <= alone.mul_f64(part), "{fates:?}: {outcome:?} of {alone:?}");
         assert!(outcome.came - FILE <= SEGMENT, "{fates:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn fast_sources_that_pause_now_and_then_bring_little_twice() {
+    // With the longest pause in ms, and the part of the file that may come twice: on average, and at most.
+    for (pause, mean, most) in [(20, 0.0, 0.0), (60, 0.005, 0.03), (200, 0.02, 0.05)] {
+        let twice = |seed: u64| {
+            let mut peers = honest(&[16_000; 4]);
+            for (n, peer) in (0..).zip(&mut peers) {
+                peer.latency = Duration::from_micros(100);
+                (peer.hiccup, peer.dice) = (Duration::from_millis(pause), seed * 4 + n);
+            }
+            (fetch(peers).came - FILE) as f64 / FILE as f64
+        };
+        let twice: Vec<f64> = (0..50).map(twice).collect();
+        let found = (twice.iter().sum::<f64>() / 50.0, twice.iter().copied().fold(0.0, f64::max));
+        assert!(found.0 <= mean && found.1 <= most, "pauses of {pause} ms: {found:?}");
     }
 }
 
