@@ -18,7 +18,8 @@ use std::time::Duration;
 /// Give a peer a name of yours and stay connected with it from now on.
 ///
 /// Without PEER: makes a code to be typed on the other machine, and both are paired. With a PEER the other side is asked to
-/// do the same: its `compeer up` prints the line to type there.
+/// do the same: its `compeer up` prints the line to type there. What is on the command line can be read by every user of
+/// this machine (`ps`): give a code as @FILE, on standard input (`-`) or in COMPEER_CODE where that matters.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
