@@ -98,7 +98,10 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
             Some(ended) = work.asking.join_next() => work.ended(ended),
             Some(found) = news.recv() => match found {
                 Found::Answers(peer, answering) => {
-                    anybody |= answering.jobs > 0;
+                    if answering.jobs > 0 {
+                        // What was the trouble with others comes again if it lasts.
+                        (anybody, trouble) = (true, None);
+                    }
                     work.deal.seat(peer, answering.jobs, answering.free);
                 }
                 Found::Unreachable(error) => trouble = Some(error),
