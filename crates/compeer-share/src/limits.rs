@@ -343,8 +343,8 @@ pub const CLASSIC_FETCHES: usize = 4;
 /// How long one of them may take.
 pub const CLASSIC_FETCH_TIME: Duration = Duration::from_secs(120);
 
-/// Bytes that one household can have us fetch at once from the other network; what is in the cache costs nothing. Unit:
-/// bytes. Four of the longest files. A guess: an album.
+/// Bytes that one household can have us fetch at once from the other network, lists of files included; what is in the cache
+/// costs nothing. Unit: bytes; one file may go beyond it. Four of the longest files. A guess: an album.
 pub const CLASSIC_BYTES_BURST: f64 = 4.0 * CLASSIC_FILE as f64;
 
 /// And how many a second after that. Unit: bytes per second. 120 MiB a minute, a guess: nobody fills a line by us for long.

@@ -25,11 +25,11 @@ impl<K: Ord> Rates<K> {
 
     /// Whether this one may ask for one more thing, which then counts.
     pub(crate) fn may(&mut self, who: K, now: Time) -> bool {
-        self.take(who, 1.0, now)
+        self.take(who, 1.0, 1.0, now)
     }
 
-    /// Whether this one may ask for so much more, which then counts.
-    pub(crate) fn take(&mut self, who: K, much: f64, now: Time) -> bool {
+    /// Whether this one has `least` left; then `much` counts, if it is more than he has too: he waits the longer.
+    pub(crate) fn take(&mut self, who: K, least: f64, much: f64, now: Time) -> bool {
         let (burst, a_second) = (self.burst, self.a_second);
         let grown = |(left, when): (f64, Time)| (left + now.since(when).as_secs_f64() * a_second).min(burst);
         if self.left.len() >= self.most {
@@ -40,7 +40,7 @@ impl<K: Ord> Rates<K> {
             }
         }
         let left = self.left.get(&who).map_or(burst, |left| grown(*left));
-        let may = left >= much;
+        let may = left >= least;
         self.left.insert(who, (if may { left - much } else { left }, now));
         may
     }

@@ -38,9 +38,14 @@ impl Allowance {
         self.finds.may(household(from), now) && self.all_finds.may((), now)
     }
 
-    /// Whether somebody may have us fetch so many bytes, which then count.
-    pub(super) fn may_fetch(&mut self, from: IpAddr, bytes: u64, now: Time) -> bool {
-        self.bytes.take(household(from), bytes as f64, now)
+    /// Whether somebody may have us fetch something: he has not yet had more than he may.
+    pub(super) fn may_fetch(&mut self, from: IpAddr, now: Time) -> bool {
+        self.bytes.take(household(from), 0.0, 0.0, now)
+    }
+
+    /// Counts what is fetched for somebody, how much was not known before.
+    pub(super) fn fetched(&mut self, from: IpAddr, bytes: usize, now: Time) {
+        self.bytes.take(household(from), f64::NEG_INFINITY, bytes as f64, now);
     }
 }
 
@@ -80,12 +85,17 @@ mod tests {
     #[test]
     fn a_household_has_so_many_bytes() {
         let mut allowance = Allowance::default();
-        let file = u64::from(CLASSIC_FILE);
-        let files = (0..1000).filter(|_| allowance.may_fetch(ip("203.0.113.7"), file, at(0.0))).count();
-        assert_eq!(files as u64, CLASSIC_BYTES_BURST as u64 / file);
-        assert!(allowance.may_fetch(ip("203.0.113.8"), file, at(0.0)), "others have theirs");
-        let one_more = CLASSIC_FILE as f64 / CLASSIC_BYTES_A_SECOND;
-        assert!(!allowance.may_fetch(ip("::ffff:203.0.113.7"), file, at(one_more / 2.0)));
-        assert!(allowance.may_fetch(ip("203.0.113.7"), file, at(one_more)));
+        let (house, file) = (ip("203.0.113.7"), CLASSIC_FILE as usize);
+        let mut files = 0;
+        while allowance.may_fetch(house, at(0.0)) {
+            allowance.fetched(house, file, at(0.0));
+            files += 1;
+        }
+        // The last one is let through with nothing left.
+        assert_eq!(files, CLASSIC_BYTES_BURST as usize / file + 1);
+        assert!(allowance.may_fetch(ip("203.0.113.8"), at(0.0)), "others have theirs");
+        let owed = file as f64 / CLASSIC_BYTES_A_SECOND;
+        assert!(!allowance.may_fetch(ip("::ffff:203.0.113.7"), at(owed * 0.9)), "asking costs nothing");
+        assert!(allowance.may_fetch(house, at(owed * 1.1)));
     }
 }

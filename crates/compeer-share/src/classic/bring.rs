@@ -150,6 +150,9 @@ impl Inner {
         from: Option<IpAddr>,
     ) -> Result<(), Failure> {
         let _place = self.fetches.acquire().await?;
+        if from.is_some_and(|from| !lock(&self.allowance).may_fetch(from, self.now())) {
+            return Err(Failure::busy());
+        }
         let asked = self.peer.classic_request(owner, "FGET", name.clone());
         let asked = asked.timeout(limits::CLASSIC_FETCH_TIME).max_bytes(limits::CLASSIC_FILE);
         let mut reply = asked.stream().await?;
@@ -158,12 +161,12 @@ impl Inner {
         }
         // Only now is it to be the name of a file.
         names::check(&name, names::native())?;
-        let size = reply.payload_len() as u64;
-        if from.is_some_and(|from| !lock(&self.allowance).may_fetch(from, size, self.now())) {
-            return Err(Failure::busy());
+        let size = reply.payload_len();
+        if let Some(from) = from {
+            lock(&self.allowance).fetched(from, size, self.now());
         }
         let (cache, file_name) = (self.cache.clone(), name.replace('/', "_"));
-        let (place, file) = spawn_blocking(move || cache.begin(&file_name, size)).await??;
+        let (place, file) = spawn_blocking(move || cache.begin(&file_name, size as u64)).await??;
         let mut file = tokio::fs::File::from_std(file);
         while let Some(part) = reply.next().await {
             file.write_all(&part?).await?;

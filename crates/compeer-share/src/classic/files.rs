@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::roster::Provider;
 use super::words::{fits, household, name, scope};
 use super::{Inner, lock};
+use crate::fetch::Look;
 use crate::limits;
 
 /// A file of a share of somebody else.
@@ -91,7 +92,10 @@ impl Inner {
                     continue;
                 }
                 let _place = self.looks.acquire().await.ok()?;
-                let Ok(look) = self.shares.look(&found.ticket).await else { continue };
+                // One that says nothing does not keep the others from their turn.
+                let each = limits::CLASSIC_LOOK_TIME / limits::CLASSIC_LOOKS as u32;
+                let look = tokio::time::timeout(each, self.look(&found.ticket, from)).await;
+                let Ok(Ok(look)) = look else { continue };
                 let fitting = look.manifest().entries().iter().find(|entry| {
                     entry.size <= limits::CLASSIC_FILE.into() && fits(&name(&entry.path), [key])
                 });
@@ -121,11 +125,25 @@ impl Inner {
         })
     }
 
+    /// Looks at a share for somebody at `from`, to whom the list of its files counts.
+    async fn look(&self, ticket: &ShareTicket, from: IpAddr) -> Result<Look, Failure> {
+        if !lock(&self.allowance).may_fetch(from, self.now()) {
+            return Err(Failure::busy());
+        }
+        let look = self.shares.look(ticket).await?;
+        lock(&self.allowance).fetched(from, look.list_len(), self.now());
+        Ok(look)
+    }
+
     /// A file of somebody else, from the cache or fetched into it.
     async fn fetch(self: &Arc<Self>, wanted: &Elsewhere, from: IpAddr) -> Result<(File, u32), Failure> {
         let key = wanted.key();
         if let Some((file, len)) = self.cached(&key).await? {
             return Ok((file, len));
+        }
+        // Others may join what he begins.
+        if !lock(&self.allowance).may_fetch(from, self.now()) {
+            return Err(Failure::busy());
         }
         let fetch = self.clone().fetch_to_cache(wanted.clone(), key.clone(), from);
         self.fetching.join(&key, fetch).await?;
@@ -151,16 +169,14 @@ impl Inner {
         }
         let _place = self.fetches.acquire().await?;
         let fetched = async {
-            let mut look = self.shares.look(&wanted.ticket).await?;
+            let mut look = self.look(&wanted.ticket, from).await?;
             let at = look.manifest().entries().iter().position(|entry| entry.path == wanted.path);
             look.choose(at.into_iter().collect())?;
             let size = look.bytes();
             if size > limits::CLASSIC_FILE.into() {
                 return Err(Failure::new("it is too large for an old program"));
             }
-            if !lock(&self.allowance).may_fetch(from, size, self.now()) {
-                return Err(Failure::busy());
-            }
+            lock(&self.allowance).fetched(from, size as usize, self.now());
             let cache = self.cache.clone();
             let (place, file) = spawn_blocking(move || cache.begin("file", size)).await??;
             let (fetch, bytes) = look.stream()?;

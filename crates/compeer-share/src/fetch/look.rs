@@ -218,6 +218,11 @@ impl Look {
         &self.manifest
     }
 
+    /// How long the list of files is. Unit: bytes, as they came.
+    pub(crate) fn list_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The id of the content; that of the draft while it is one.
     pub fn content(&self) -> ContentId {
         ContentId::from_bytes(self.ticket.root)
