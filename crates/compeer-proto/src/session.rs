@@ -151,7 +151,8 @@ pub struct Session {
     /// The beginning of a frame whose rest has not come.
     inbuf: Vec<u8>,
     events: VecDeque<Event>,
-    exchanges: BTreeMap<u64, Exchange>,
+    /// In boxes: a map moves what it holds whenever something is removed.
+    exchanges: BTreeMap<u64, Box<Exchange>>,
     /// Lanes with a frame to send, taking turns; [`turns::DRAIN`] is among them.
     ready: VecDeque<u64>,
     /// Requests of ours with a reply that waits for budget.
@@ -337,6 +338,19 @@ impl Session {
     /// The socket took `n` bytes of [`transmit`](Self::transmit).
     pub fn advance(&mut self, n: usize) {
         self.out.advance(n);
+        self.check_room();
+    }
+
+    /// The same bytes to take away, in `buf` in place of what it held: for who
+    /// writes them while others use the session. They are to be out before the
+    /// next are asked for.
+    pub fn transmit_into(&mut self, buf: &mut Vec<u8>) {
+        self.pump();
+        self.out.take_wire(buf);
+        self.check_room();
+    }
+
+    fn check_room(&mut self) {
         if self.out.has_room() && std::mem::take(&mut self.wanted.socket) {
             self.events.push_back(Event::Room);
         }

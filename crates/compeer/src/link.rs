@@ -1,7 +1,7 @@
 //! A link: one live message connection, and what waits on it.
 //!
 //! The session machine, the byte stream and all who wait for something on this
-//! connection stand behind one mutex. There are no channels in between: a
+//! connection stand behind one mutex; the driver takes the stream out of it to use it. There are no channels in between: a
 //! caller puts its request into the session and, when nothing else is in
 //! flight, writes to the socket itself; the [`driver`] task reads, hands
 //! replies to those who wait, and runs handlers. The lock is never held while a
@@ -30,6 +30,7 @@ use crate::transport::Wire;
 use crate::{Clock, limits, lock};
 
 pub(crate) mod driver;
+mod io;
 mod one_way;
 mod over;
 mod state;

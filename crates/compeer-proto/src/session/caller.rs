@@ -37,7 +37,7 @@ impl Session {
         let mut exchange =
             Exchange::new(peer.window, self.config.hello.limits.window, deadline, options.open);
         exchange.send.load(Opening::Request { flags, timeout_ms }, message);
-        self.exchanges.insert(id, exchange);
+        self.exchanges.insert(id, Box::new(exchange));
         self.mine += 1;
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, id));
@@ -133,7 +133,7 @@ impl Session {
         tombstone.cancelled = true;
         let patience = now + limits::CANCEL_ANSWERED_WITHIN;
         tombstone.deadline = Some(patience);
-        let given_up = std::mem::replace(exchange, tombstone);
+        let given_up = std::mem::replace(&mut **exchange, tombstone);
         self.deadlines.insert((patience, id));
         if given_up.send.queued {
             self.ready.retain(|queued| *queued != id);

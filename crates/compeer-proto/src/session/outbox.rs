@@ -83,6 +83,18 @@ impl Outbox {
         debug_assert!(self.taken <= self.wire.len());
     }
 
+    /// The bytes to write next, in `buf` in place of what it held.
+    pub(super) fn take_wire(&mut self, buf: &mut Vec<u8>) {
+        buf.clear();
+        self.wire();
+        if self.taken == 0 {
+            std::mem::swap(&mut self.wire, buf);
+        } else {
+            buf.extend_from_slice(&self.wire[self.taken..]);
+            self.taken = self.wire.len();
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.taken == self.wire.len()
             && self.control.is_empty()

@@ -191,6 +191,6 @@ impl Session {
         if self.config.role.owns(id) != mine || !was || id == 0 {
             return Err(Violation::RequestId(id));
         }
-        Ok(self.exchanges.get_mut(&id).filter(|exchange| !exchange.cancelled))
+        Ok(self.exchanges.get_mut(&id).map(|boxed| &mut **boxed).filter(|exchange| !exchange.cancelled))
     }
 }

@@ -52,7 +52,8 @@ impl Session {
             return Err(Violation::TooManyRequests);
         }
         let peer_window = self.peer.map_or(limits::MIN_WINDOW, |p| p.window);
-        self.exchanges.insert(id, Exchange::new(peer_window, ours.window, deadline, open));
+        let exchange = Exchange::new(peer_window, ours.window, deadline, open);
+        self.exchanges.insert(id, Box::new(exchange));
         self.theirs += 1;
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, id));

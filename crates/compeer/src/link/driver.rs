@@ -1,18 +1,19 @@
 //! The task behind a link: reads, writes, keeps time, runs handlers.
 //!
-//! One turn, under the lock: read what is there (a bounded amount), let time
-//! pass, write what is to be written. Then, without the lock: act on the events
-//! of the turn. The next turn flushes what handlers have replied, so the
+//! One turn: read what is there (a bounded amount), let time pass, write what is
+//! to be written. The session is used under the lock, the stream without it. Then
+//! act on the events of the turn. The next turn flushes what handlers have replied, so the
 //! replies to a burst of requests leave in one write. What can wake it: bytes
 //! to read, room to write, the session's next deadline, and anyone who has put
 //! something into the session.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use compeer_proto::frame::Hello;
@@ -20,10 +21,11 @@ use compeer_proto::session::{Event, GoodbyeReason, Message, Outcome, RequestId};
 use compeer_proto::{Kind, Time};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use super::io::Io;
 use super::state::Gather;
 use super::{Link, Over, State, one_way};
 use crate::error::Failure;
@@ -36,6 +38,9 @@ const READ: usize = 16 * 1024;
 
 /// Reads in one turn before handlers run and others get a chance.
 const READS_PER_TURN: usize = 4;
+
+/// Writes in one turn, of all that has gathered each.
+const WRITES_PER_TURN: usize = 8;
 
 /// What a link needs of its owner.
 pub(crate) trait Host: Send + Sync + 'static {
@@ -102,7 +107,7 @@ impl Drop for Ending {
 
 async fn turns(link: &Arc<Link>, host: &Arc<dyn Host>) -> Over {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
-    let (mut events, mut wakes) = (Vec::new(), Vec::new());
+    let (mut events, mut wakes) = (VecDeque::new(), Vec::new());
     loop {
         let turn = std::future::poll_fn(|cx| {
             let turn = link.turn(cx, &mut timer, &mut events, &mut wakes);
@@ -112,13 +117,12 @@ async fn turns(link: &Arc<Link>, host: &Arc<dyn Host>) -> Over {
         if let Some(over) = turn.await {
             return over;
         }
-        for event in events.drain(..) {
+        while let Some(event) = events.pop_front() {
             if let Some(over) = ends(&event) {
                 return over;
             }
             act(link, host, event);
         }
-        link.state().dispatching = false;
     }
 }
 
@@ -129,7 +133,7 @@ impl Link {
         &self,
         cx: &mut Context<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
-        events: &mut Vec<Event>,
+        events: &mut VecDeque<Event>,
         wakes: &mut Vec<Waker>,
     ) -> Poll<Option<Over>> {
         let mut state = self.state();
@@ -141,24 +145,32 @@ impl Link {
             return Poll::Pending;
         }
         state.gather = Gather::No;
-        let turn = self.turn_locked(&mut state, cx, timer, events);
-        std::mem::swap(&mut state.wakes, wakes);
-        turn
-    }
-
-    fn turn_locked(
-        &self,
-        state: &mut State,
-        cx: &mut Context<'_>,
-        timer: &mut Option<Pin<Box<Sleep>>>,
-        events: &mut Vec<Event>,
-    ) -> Poll<Option<Over>> {
         if !state.driver.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
         }
+        let Some(mut io) = state.io.take() else {
+            return Poll::Ready(Some(Over::Broken("its stream is gone".into())));
+        };
+        state.driving = true;
+        let (mut state, turn) = self.turn_with(state, &mut io, cx, timer);
+        std::mem::swap(&mut state.wakes, wakes);
+        std::mem::swap(&mut state.events, events);
+        state.io = Some(io);
+        state.driving = turn.is_ready();
+        turn
+    }
+
+    /// The turn itself, with the stream taken out of the state.
+    fn turn_with<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+    ) -> (MutexGuard<'a, State>, Poll<Option<Over>>) {
         loop {
             let now = self.clock.now();
-            self.read(state, cx, now);
+            state = self.read(state, io, cx, now);
             let unread = state.session.is_backlogged();
             if now >= state.session.next_timeout()
                 && let Err(violation) = state.session.handle_timeout(now)
@@ -166,33 +178,23 @@ impl Link {
                 self.tally.protocol_broken.one();
                 state.goodbye(GoodbyeReason::Protocol, &violation.to_string(), now);
             }
-            state.absorb();
-            let flushed = match state.flush(cx) {
-                Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(error)) => {
-                    state.broken.get_or_insert(Over::Broken(broken(&error)));
-                    false
-                }
-                Poll::Pending => false,
-            };
+            let flushed;
+            (state, flushed) = self.write(state, io, cx);
             state.absorb();
             if let Some((over, until)) = state.closing.clone()
                 && (flushed || now >= until)
             {
-                if let Some(io) = &mut state.io {
-                    let _ = Pin::new(io).poll_shutdown(cx);
-                }
-                return Poll::Ready(Some(over));
+                io.shut_down(cx);
+                return (state, Poll::Ready(Some(over)));
             }
             if !state.events.is_empty() {
-                events.extend(state.events.drain(..));
-                state.dispatching = true;
-                return Poll::Ready(None);
+                return (state, Poll::Ready(None));
             }
             // What came before the end was still meant, and is acted on first.
             if let Some(broken) = state.broken.take() {
                 // Our own goodbye, though it did not get out, is the reason.
-                return Poll::Ready(Some(state.closing.take().map_or(broken, |(over, _)| over)));
+                let over = state.closing.take().map_or(broken, |(over, _)| over);
+                return (state, Poll::Ready(Some(over)));
             }
             if unread && !state.session.is_backlogged() {
                 // What was not read for its backlog has no waker.
@@ -208,11 +210,19 @@ impl Link {
                 sleep.as_mut().reset(deadline);
                 state.alarm = due;
             }
-            std::task::ready!(sleep.as_mut().poll(cx));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return (state, Poll::Pending);
+            }
         }
     }
 
-    fn read(&self, state: &mut State, cx: &mut Context<'_>, now: Time) {
+    fn read<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        now: Time,
+    ) -> MutexGuard<'a, State> {
         for _ in 0..READS_PER_TURN {
             // Who reads nothing of what it makes us say is not read either, and
             // after a goodbye nothing is worth reading.
@@ -220,13 +230,15 @@ impl Link {
                 || state.session.is_backlogged()
                 || state.events.back().is_some_and(|e| ends(e).is_some())
             {
-                return;
+                return state;
             }
+            drop(state);
             let mut space = [MaybeUninit::uninit(); READ];
             let mut buf = ReadBuf::uninit(&mut space);
-            let Some(io) = state.io.as_mut() else { return };
-            match Pin::new(io).poll_read(cx, &mut buf) {
-                Poll::Pending => return,
+            let read = io.read(cx, &mut buf);
+            state = self.state();
+            match read {
+                Poll::Pending => return state,
                 Poll::Ready(Err(error)) => state.broken = Some(Over::Broken(broken(&error))),
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => {
                     state.broken = Some(Over::Broken("the connection ended".into()));
@@ -246,6 +258,34 @@ impl Link {
             }
         }
         cx.waker().wake_by_ref();
+        state
+    }
+
+    /// Writes what there is to write; whether all of it is out.
+    fn write<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+    ) -> (MutexGuard<'a, State>, bool) {
+        for _ in 0..WRITES_PER_TURN {
+            if !io.fill(&mut state.session) {
+                return (state, true);
+            }
+            drop(state);
+            let written = io.write(cx, &self.tally);
+            state = self.state();
+            match written {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    state.broken.get_or_insert(Over::Broken(broken(&error)));
+                    return (state, false);
+                }
+                Poll::Pending => return (state, false),
+            }
+        }
+        cx.waker().wake_by_ref();
+        (state, false)
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,11 +15,11 @@ use compeer_proto::Time;
 use compeer_proto::session::{
     Event, GoodbyeReason, Message, Outcome, RequestId, RequestOptions, SendError, Session,
 };
-use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::Over;
+use super::io::Io;
 use super::one_way::OneWay;
 use crate::counters::Tally;
 use crate::transport::ByteStream;
@@ -70,7 +69,8 @@ pub(super) enum Gather {
 
 pub(super) struct State {
     pub(super) session: Session,
-    pub(super) io: Option<Box<dyn ByteStream>>,
+    /// While nobody else has it: see `driving`.
+    pub(super) io: Option<Io>,
     pub(super) tally: Arc<Tally>,
     pub(super) driver: Option<Waker>,
     pub(super) calls: BTreeMap<RequestId, Call>,
@@ -87,12 +87,11 @@ pub(super) struct State {
     pub(super) over: Option<Over>,
     /// The stream ended; the link is over when the events are acted on.
     pub(super) broken: Option<Over>,
-    /// The driver runs handlers and will flush when it is back.
-    pub(super) dispatching: bool,
+    /// The driver is in its turn or runs handlers, and looks here once more before
+    /// it sleeps.
+    pub(super) driving: bool,
     /// Nothing is left to answer on either side: close when no stream is left.
     pub(super) drained: bool,
-    /// What was written may still stand in the stream's own buffer.
-    pub(super) unflushed: bool,
     /// When the driver's timer wakes it.
     pub(super) alarm: Time,
     /// Whether the driver was woken to gather what callers put in, or has just
@@ -107,7 +106,7 @@ impl State {
     pub(super) fn new(session: Session, io: Box<dyn ByteStream>, tally: Arc<Tally>) -> Self {
         State {
             session,
-            io: Some(io),
+            io: Some(Io::new(io)),
             tally,
             driver: None,
             calls: BTreeMap::new(),
@@ -119,12 +118,11 @@ impl State {
             closing: None,
             over: None,
             broken: None,
-            dispatching: false,
+            driving: false,
             drained: false,
             alarm: Time::ZERO,
             gather: Gather::No,
             wakes: Vec::new(),
-            unflushed: false,
         }
     }
 
@@ -193,7 +191,7 @@ impl State {
     }
 
     fn write_or_wake(&mut self, write_here: bool) {
-        if self.dispatching {
+        if self.driving {
             return;
         }
         let Some(driver) = self.driver.take() else { return };
@@ -221,25 +219,12 @@ impl State {
             || self.session.next_timeout() < self.alarm
     }
 
-    /// Writes what there is to write; `Ready` when all of it is out.
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let State { session, io: Some(io), unflushed, tally, .. } = self else { return Poll::Ready(Ok(())) };
-        loop {
-            let wire = session.transmit();
-            if wire.is_empty() {
-                break;
-            }
-            let n = std::task::ready!(Pin::new(&mut *io).poll_write(cx, wire))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            session.advance(n);
-            tally.bytes_sent.more(n);
-            *unflushed = true;
-        }
-        if *unflushed {
-            std::task::ready!(Pin::new(io).poll_flush(cx))?;
-            *unflushed = false;
+    /// Writes what there is to write; `Ready` when all of it is out, or when the
+    /// driver is at it.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let State { session, io: Some(io), tally, .. } = self else { return Poll::Ready(Ok(())) };
+        while io.fill(session) {
+            std::task::ready!(io.write(cx, tally))?;
         }
         Poll::Ready(Ok(()))
     }

@@ -178,10 +178,10 @@ impl Victim {
 
     /// The socket takes all there is; it is well-formed and not more than may wait.
     fn write(&mut self) {
-        let mut wire = Vec::new();
+        let (mut wire, mut piece) = (Vec::new(), Vec::new());
         let mut rounds = 0;
         loop {
-            let piece = self.session.transmit();
+            self.session.transmit_into(&mut piece);
             if piece.is_empty() {
                 break;
             }
@@ -190,9 +190,7 @@ impl Victim {
                 let most = limits::OUTBOX_BACKLOG + 2 * 1024 * limits::OUTBOX_PER_REQUEST + 64 * 1024;
                 assert!(wire.len() <= 2 * most, "{} bytes waited", wire.len());
             }
-            wire.extend_from_slice(piece);
-            let n = piece.len();
-            self.session.advance(n);
+            wire.extend_from_slice(&piece);
         }
         // Frames are only ever taken whole here, so they can be read as they are.
         let mut rest = &wire[..];
