@@ -252,10 +252,12 @@ impl Links {
         Some(least)
     }
 
-    /// Whether a stranger has a connection already.
-    pub(crate) fn has_stranger(&self, peer: PeerId) -> bool {
+    /// Whether a stranger has a connection already, from that household if one is
+    /// named.
+    pub(crate) fn has_stranger(&self, peer: PeerId, of: Option<IpAddr>) -> bool {
         let inner = lock(&self.inner);
-        inner.slots.get(&peer).is_some_and(|slot| slot.strangers().next().is_some())
+        let from = |link: &Arc<Link>| of.is_none() || link.prefix() == of;
+        inner.slots.get(&peer).is_some_and(|slot| slot.strangers().any(from))
     }
 
     /// The connections a stranger had before this one; they count as such no more.

@@ -1,8 +1,9 @@
 //! The byte stream of a link, and what it is writing.
 //!
 //! The driver takes it out of the link's state while it reads and writes, so that
-//! nobody waits at the lock for the system or the cipher. What is to be written
-//! goes with it, in a buffer of its own.
+//! nobody waits at the lock for the system or the cipher; only a caller who has
+//! nobody beside him writes under it. What is to be written goes with it, in a
+//! buffer of its own.
 
 use std::io;
 use std::pin::Pin;
@@ -31,10 +32,15 @@ impl Io {
         Io { stream, out: Vec::new(), taken: 0, unflushed: false }
     }
 
+    /// Whether the stream has taken all that it was given.
+    pub(super) fn is_out(&self) -> bool {
+        self.taken == self.out.len()
+    }
+
     /// Takes what the session has to write, once all before it is out. Whether there is
     /// anything to [`write`](Self::write) now.
     pub(super) fn fill(&mut self, session: &mut Session) -> bool {
-        if self.taken == self.out.len() {
+        if self.is_out() {
             self.taken = 0;
             session.transmit_into(&mut self.out);
             if self.out.capacity() > KEPT && session.is_idle() && self.out.is_empty() {

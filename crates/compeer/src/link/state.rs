@@ -219,8 +219,12 @@ impl State {
             || self.session.next_timeout() < self.alarm
     }
 
-    /// Writes what there is to write; `Ready` when all of it is out, or when the
-    /// driver is at it.
+    /// Nothing of what the session gave is still to be written.
+    pub(super) fn is_all_out(&self) -> bool {
+        self.io.as_ref().is_some_and(Io::is_out)
+    }
+
+    /// Writes what there is to write; `Ready` when all of it is out.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let State { session, io: Some(io), tally, .. } = self else { return Poll::Ready(Ok(())) };
         while io.fill(session) {

@@ -157,7 +157,7 @@ impl Inner {
         if crowded.is_none() && self.links.introduced() < self.max_connections {
             return Some(Room::Free);
         }
-        if self.links.has_stranger(link.peer) {
+        if self.links.has_stranger(link.peer, crowded) {
             return Some(Room::ItsOwn);
         }
         self.tally.limit_connections.one();
