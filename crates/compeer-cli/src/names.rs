@@ -125,6 +125,9 @@ pub(crate) fn default_nickname() -> String {
 ///
 /// Says what is wrong with it.
 pub(crate) fn check_nickname(name: &str) -> Result<(), String> {
+    if name.chars().any(char::is_control) {
+        return Err("a name is one line of plain text".to_string());
+    }
     match name.trim().len() {
         1..=compeer::limits::MAX_NAME_LEN => Ok(()),
         _ => Err(format!("a name has 1 to {} bytes", compeer::limits::MAX_NAME_LEN)),
@@ -173,6 +176,16 @@ mod tests {
         assert_eq!(names.show(id(1), Some("\u{1b}[2Jx")), format!("\\u{{1b}}[2Jx ({})", id(1).short()));
         assert_eq!(names.show(id(2), Some("bob: pay me")), format!("bob: pay me ({})", id(2).short()));
         assert_eq!(names.show(id(3), Some("\u{202e}")), format!("\\u{{202e}} ({})", id(3).short()));
+    }
+
+    #[test]
+    fn a_nickname_of_ones_own_is_one_line() {
+        assert!(check_nickname("Ann of the hill").is_ok() && check_nickname("한글").is_ok());
+        assert!(
+            check_nickname("a\nb").is_err()
+                && check_nickname("\u{1b}[2J").is_err()
+                && check_nickname(" ").is_err()
+        );
     }
 
     #[test]

@@ -59,6 +59,8 @@ fn for_some_peers_the_ticket_alone_is_not_enough() {
     let ended = carol.run_in(&carol.empty("to"), &["get", shared.out.trim()]).code(1);
     assert!(ended.err.contains("not for this peer"), "{}", ended.err);
     alice.run(&["share", file.to_str().unwrap(), "--to", "192.0.2.1"]).code(2);
+    let ended = alice.run(&["share", "-"]).code(2);
+    assert!(ended.err.contains("compeer send -"), "{}", ended.err);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use compeer::PeerId;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -110,7 +110,11 @@ async fn export(context: &Context, file: Option<PathBuf>, passphrase: &Passphras
                 file.write_all(text.as_bytes())?;
                 file.sync_all()
             });
-        written.map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
+        written.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => CommandError::failed(format!("{} is there already", path.display()))
+                .hint("give another name; a key is never written over"),
+            _ => CommandError::failed(format!("cannot write {}: {error}", path.display())),
+        })?;
     }
     context.console.note(
         "one key is one device: once it is imported elsewhere, start this peer here no more. Names of paired peers, \

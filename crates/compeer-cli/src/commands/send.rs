@@ -50,7 +50,7 @@ pub(crate) struct Send {
 /// The arguments that `send` and `share` have in common.
 #[derive(Args, Debug)]
 pub(crate) struct What {
-    /// Files and folders; `-` is standard input
+    /// Files and folders; for `send`, `-` is standard input
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// What to call it [default: the name of the file or folder]

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::control::offer::{self, Offered};
 use crate::control::shares::{self, ListShares};
 use crate::control::status::{self, AskStatus, NodeStatus};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{CommandError, Exit, Outcome};
 use crate::gateway::Gateway;
 use crate::input;
 use crate::node::{Role, Settings};
@@ -18,6 +18,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::Serialize;
 use std::cell::Cell;
+use std::path::Path;
 
 /// Share files or folders until stopped, or list what is shared.
 ///
@@ -65,6 +66,12 @@ impl Share {
         }
         if self.what.paths.is_empty() {
             return list(context).await;
+        }
+        if self.what.paths.iter().any(|path| path == Path::new("-")) {
+            return Err(CommandError::usage(
+                "standard input can be read once only, and what is shared stays",
+            )
+            .hint("`compeer send -` sends it; or put it into a file first"));
         }
         let mut offer = self.what.offer()?;
         offer.paths = send::absolute(&offer.paths)?;

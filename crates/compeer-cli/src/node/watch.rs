@@ -29,6 +29,10 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             return None;
         }
         Event::Disconnected { peer, reason } => {
+            // It was there until now.
+            if let Err(error) = state.store.seen(peer, None, &[], wall_seconds()) {
+                tracing::warn!(%error, "cannot note who was seen");
+            }
             if !node.peer.is_known(peer) {
                 node.peer.table().remove(peer);
             }

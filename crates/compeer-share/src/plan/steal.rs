@@ -26,7 +26,7 @@ const WORTH: f64 = 0.8;
 const LEAST_GAIN: f64 = 0.1;
 
 /// The part of what the thief would be asked for otherwise that it takes at a time, if that is a segment. Measured in
-/// `plan/tests/sim.rs`: with the whole of it, fast sources that pause bring more twice, and are through no sooner.
+/// `plan/tests/sim.rs`: with the whole of it, fast sources that pause bring more twice, and are through 3 % sooner at most.
 const BITE: u64 = 8;
 
 /// How long a source that has sent nothing yet is left alone.
