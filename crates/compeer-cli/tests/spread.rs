@@ -79,8 +79,10 @@ fn four_peers_share_the_lines_and_one_may_die() {
     const LINES: usize = 120;
     let signs = Signs::new();
     let names = ["ann", "ben", "cat", "dan"];
+    // So few that one alone cannot hold all lines, however many cores it has.
+    let more = &["--anyone", "--jobs", "4"];
     let mut workers: Vec<_> =
-        names.iter().map(|name| Worker::new(name, &signs.command(name, LINES / 2), &["--anyone"])).collect();
+        names.iter().map(|name| Worker::new(name, &signs.command(name, LINES / 2), more)).collect();
     let alice = Home::new("alice");
     let mut spread = vec!["call", "--spread", "WORK", "-", "--overdue", "1h"];
     workers.iter().for_each(|worker| spread.extend(["--to", worker.on.address.as_str()]));
@@ -244,7 +246,7 @@ fn a_line_is_never_asked_twice_of_one_peer() {
     let worker = Worker::new("bob", &command, &["--anyone", "--jobs", "1"]);
     let port = worker.on.address.clone();
     // Longer than a peer takes to come back.
-    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &port, "--timeout", "8s"]);
+    let mut call = alice.start(&["call", "--spread", "WORK", "-", "--to", &port, "--timeout", "20s"]);
     call.stdin.take().unwrap().write_all(b"0\n1\n2\n").unwrap();
     until("it is half-way", || signs.began("bob") == [0, 1]);
     let Worker { home, on } = worker;
@@ -258,6 +260,20 @@ fn a_line_is_never_asked_twice_of_one_peer() {
     assert!(told.contains("did not finish it, and may have run it"), "{told}");
     assert_eq!(call.end(), (Some(1), vec!["0".to_string(), String::new(), "2".to_string()]));
     assert_eq!(signs.began("bob"), [0, 1, 2]);
+}
+
+#[test]
+fn a_named_peer_that_stays_away_answers_no_more() {
+    let signs = Signs::new();
+    let alice = Home::new("alice");
+    let worker = Worker::new("bob", &signs.command("bob", 1), &["--anyone", "--jobs", "1"]);
+    let to = ["--to", worker.on.address.as_str(), "--timeout", "2s"];
+    let mut call = alice.start(&[&["call", "--spread", "WORK", "-"], &to[..]].concat());
+    call.stdin.take().unwrap().write_all(numbers(4).as_bytes()).unwrap();
+    until("it is half-way", || signs.began("bob") == [0, 1]);
+    worker.on.kill();
+    let (code, out) = call.end();
+    assert_eq!((code, out), (Some(3), ["0", "", "", ""].map(String::from).to_vec()));
 }
 
 #[test]

@@ -125,7 +125,7 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
                 false => return Err(scout::nobody(&kind, !spread.to.is_empty(), trouble)),
                 true => scout::in_vain(&kind, within(spread.timeout_ms), trouble.take()),
             };
-            // The rest has an end too: what is known is handed over, what is not is told line by line.
+            // This has an end too: what is known is handed over, what is given up is told line by line.
             work.give_up(&error);
             while let Some((line, answer)) = work.deal.hand_over() {
                 hand_over(&node, &request, line, answer).await?;
@@ -235,7 +235,7 @@ impl Work<'_> {
         }
     }
 
-    /// Gives up on the lines that wait.
+    /// Gives up on lines that wait.
     fn give_up(&mut self, error: &CommandError) {
         let (node, now) = (self.node, self.now());
         self.deal.give_up(now, |tried| match tried.last() {

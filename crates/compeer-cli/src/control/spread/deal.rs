@@ -90,7 +90,7 @@ pub(super) struct Deal {
     running: usize,
     held: usize,
     largest: usize,
-    /// When an answer came last, or when there began to be lines.
+    /// When an answer came last, when somebody was at work last who did not finish, or when there began to be lines.
     heard: Duration,
 }
 
@@ -175,11 +175,9 @@ impl Deal {
 
     /// The next line to ask somebody, and whom.
     pub(super) fn next(&mut self, now: Duration) -> Option<Dealt> {
-        let fit = self.fit(now);
-        if fit.is_empty() {
-            return None;
-        }
-        let (line, peer) = self.next_waiting(&fit).or_else(|| self.next_overdue(&fit, now))?;
+        let (rested, resting) = self.fit(now);
+        let next = self.next_for(&rested, &[], now);
+        let (line, peer) = next.or_else(|| self.next_for(&resting, &self.awake(now), now))?;
         let Some(Line::Open { body, .. }) = self.line(line) else { return None };
         let dealt = Dealt { line, peer, body: body.clone() };
         self.waiting.remove(&line);
@@ -189,15 +187,15 @@ impl Deal {
         Some(dealt)
     }
 
-    fn next_waiting(&self, fit: &[PeerId]) -> Option<(u64, PeerId)> {
-        let mut open = self.waiting.iter().copied().take_while(|line| self.may_deal(*line));
-        open.find_map(|line| Some((line, self.best(line, fit)?)))
-    }
-
-    fn next_overdue(&self, fit: &[PeerId], now: Duration) -> Option<(u64, PeerId)> {
-        let open = self.asked.iter().take_while(|(line, _)| self.may_deal(**line));
-        let mut overdue = open.filter(|(_, asked)| self.due(asked) <= now);
-        overdue.find_map(|(line, _)| Some((*line, self.best(*line, fit)?)))
+    /// The first line that waits, or else is overdue, for one of these peers; none that one of `before` can still have.
+    fn next_for(&self, fit: &[PeerId], before: &[PeerId], now: Duration) -> Option<(u64, PeerId)> {
+        if fit.is_empty() {
+            return None;
+        }
+        let waiting = self.waiting.iter().take_while(|line| self.may_deal(**line));
+        let asked = self.asked.iter().take_while(|(line, _)| self.may_deal(**line));
+        let overdue = asked.filter(|(_, asked)| self.due(asked) <= now).map(|(line, _)| line);
+        waiting.chain(overdue).find_map(|line| Some((*line, self.best(*line, fit, before)?)))
     }
 
     /// Whether there is room for its answer. There always is for the oldest, for which the others wait.
@@ -211,21 +209,27 @@ impl Deal {
         since.saturating_add(self.pace.overdue().saturating_mul(1 << (asked.len() - 1).min(16)))
     }
 
-    /// The peers with room, most of it first. Those that rest are left out while somebody else answers.
-    fn fit(&self, now: Duration) -> Vec<PeerId> {
-        let rests = |seat: &Seat| seat.rests_until() > now;
-        let none_else = !self.seats.values().any(|seat| seat.answers() && !rests(seat));
-        let seats = self.seats.iter().filter(|(_, seat)| seat.room() > 0 && (none_else || !rests(seat)));
-        let mut fit: Vec<_> = seats.map(|(peer, seat)| (seat.room(), *peer)).collect();
-        fit.sort_unstable_by_key(|(room, peer)| (Reverse(*room), *peer));
-        fit.into_iter().map(|(_, peer)| peer).collect()
+    /// The peers with room, most of it first: those that do not rest, and those that do.
+    fn fit(&self, now: Duration) -> (Vec<PeerId>, Vec<PeerId>) {
+        let seats = self.seats.iter().filter(|(_, seat)| seat.room() > 0);
+        let mut fit: Vec<_> = seats.map(|(peer, seat)| (Reverse(seat.room()), *peer)).collect();
+        fit.sort_unstable();
+        fit.into_iter().map(|(_, peer)| peer).partition(|peer| self.seats[peer].rests_until() <= now)
     }
 
-    /// The first of these that has not had this line.
-    fn best(&self, line: u64, fit: &[PeerId]) -> Option<PeerId> {
+    /// The peers for whose room lines wait before they go to one that rests.
+    fn awake(&self, now: Duration) -> Vec<PeerId> {
+        self.seats.iter().filter(|(_, seat)| seat.is_awake(now)).map(|(peer, _)| *peer).collect()
+    }
+
+    /// The first of these that has not had this line; nobody if one of `before` has not.
+    fn best(&self, line: u64, fit: &[PeerId], before: &[PeerId]) -> Option<PeerId> {
         let Some(Line::Open { tried, .. }) = self.line(line) else { return None };
         let asked = self.asked.get(&line).map(Vec::as_slice).unwrap_or_default();
         let had = |peer: &PeerId| tried.contains(peer) || asked.iter().any(|asked| asked.peer == *peer);
+        if !before.iter().all(had) {
+            return None;
+        }
         fit.iter().find(|peer| !had(peer)).copied()
     }
 
@@ -242,6 +246,10 @@ impl Deal {
         let since = asked.remove(place).since;
         let others = std::mem::take(asked);
         self.running -= 1;
+        if since + self.begun_after() <= now {
+            // While it was at work nothing was given up; now there is time to ask somebody else.
+            self.heard = now;
+        }
         let seat = self.seats.entry(peer).or_default();
         seat.running -= 1;
         match ending {
@@ -297,17 +305,23 @@ impl Deal {
         self.ready.push_back(line);
     }
 
-    /// When to give up on the lines that wait, if nothing happens before: nobody has answered for as long as the user waits,
-    /// and nobody is at work. Lines that are given back meanwhile are no answer.
+    /// After how long a peer that is asked is at work.
+    fn begun_after(&self) -> Duration {
+        BEGUN_AFTER.min(self.pace.patience() / 2)
+    }
+
+    /// When to give up on lines that wait, if nothing happens before: nobody has answered, or was at work, for as long as the
+    /// user waits. Who is asked by then is given the time to begin. Lines that are given back meanwhile are no answer.
     fn gives_up(&self, now: Duration) -> Option<Duration> {
-        let at = self.heard.saturating_add(self.pace.patience());
-        let begun_after = BEGUN_AFTER.min(self.pace.patience() / 2);
+        let begun_after = self.begun_after();
+        let begins = if self.running > 0 { begun_after } else { Duration::ZERO };
+        let at = self.heard.saturating_add(self.pace.patience()).saturating_add(begins);
         let mut asked = self.asked.values().flatten();
         let at_work = asked.any(|asked| asked.since + begun_after <= at.max(now));
         (!self.waiting.is_empty() && !at_work).then_some(at)
     }
 
-    /// Whether it is time to give up on the lines that wait.
+    /// Whether it is time to give up on lines that wait.
     pub(super) fn is_in_vain(&self, now: Duration) -> bool {
         self.gives_up(now).is_some_and(|at| at <= now)
     }
@@ -321,13 +335,20 @@ impl Deal {
         later.chain(self.gives_up(now)).min()
     }
 
-    /// Gives up on the lines that wait: `why` says it, given who may have run one.
+    /// Gives up on the lines that wait and that all who answer have tried, so on all if nobody answers: `why` says it, given
+    /// who may have run one. The others may wait just for those, which hold the memory.
     pub(super) fn give_up(&mut self, now: Duration, why: impl Fn(&[PeerId]) -> String) {
         self.heard = now;
+        let answering = self.seats.iter().filter(|(_, seat)| seat.answers());
+        let answering: Vec<_> = answering.map(|(peer, _)| *peer).collect();
         for line in std::mem::take(&mut self.waiting) {
             let Some(Line::Open { tried, .. }) = self.line(line) else { continue };
-            let answer = Answer { peer: tried.last().copied(), reply: Err(why(tried)) };
-            self.done(line, answer);
+            if answering.iter().all(|peer| tried.contains(peer)) {
+                let answer = Answer { peer: tried.last().copied(), reply: Err(why(tried)) };
+                self.done(line, answer);
+            } else {
+                self.waiting.insert(line);
+            }
         }
     }
 

@@ -51,8 +51,15 @@ impl Scout {
     }
 
     async fn ask_named(self, typed: String) {
+        let mut last = None;
         loop {
-            let found = match self.node.reach(&typed).await {
+            let reached = self.node.reach(&typed).await;
+            let now = reached.as_ref().ok().map(|reached| reached.id);
+            if let Some(gone) = std::mem::replace(&mut last, now).filter(|gone| now != Some(*gone)) {
+                // Whoever listens no more need not know.
+                let _ = self.found.send(Found::Answers(gone, Answering::default())).await;
+            }
+            let found = match reached {
                 Ok(reached) => match self.question(reached.id).await {
                     Ok(answering) => Found::Answers(reached.id, answering),
                     Err(RequestError::NoHandler) => {

@@ -72,6 +72,11 @@ impl Seat {
         self.says == 0 && self.running == 0
     }
 
+    /// Whether it answers and does not rest, so that lines may wait for it.
+    pub(super) fn is_awake(&self, now: Duration) -> bool {
+        self.answers() && !self.paused && self.rests_until <= now
+    }
+
     /// When it may be given lines again.
     pub(super) fn rests_until(&self) -> Duration {
         self.rests_until

@@ -206,7 +206,7 @@ fn whoever_was_overtaken_rests_longer_each_time_while_others_answer() {
 fn only_answers_renew_the_time_until_all_is_in_vain() {
     let mut deal = with(true, 2, Pace::new(None, seconds(30)));
     deal.seat(id(1), 1, 1);
-    for now in 0..30 {
+    for now in 0..29 {
         assert!(!deal.is_in_vain(seconds(now)));
         let dealt = deal.next(seconds(now)).unwrap();
         deal.ended(dealt.line, dealt.peer, Ending::NotBegun, seconds(now));
@@ -214,20 +214,112 @@ fn only_answers_renew_the_time_until_all_is_in_vain() {
         assert_eq!(deal.wakes(seconds(now)), Some(seconds(30)));
     }
     assert!(deal.is_in_vain(seconds(30)));
-    let dealt = deal.next(seconds(30)).unwrap();
-    assert!(deal.is_in_vain(seconds(30)), "the other line waits, and this may come back");
-    answered(&mut deal, &dealt, seconds(31));
-    assert_eq!(deal.wakes(seconds(31)), Some(seconds(61)));
-    // Who is at work is waited for.
+    // Who is asked just then has the time to begin, but nobody after that.
+    let dealt = deal.next(seconds(29)).unwrap();
+    assert!(!deal.is_in_vain(seconds(33)));
+    deal.ended(dealt.line, dealt.peer, Ending::NotBegun, seconds(33));
+    assert!(deal.is_in_vain(seconds(33)));
     deal.seat(id(1), 1, 1);
-    deal.take(Bytes::new(), seconds(31));
-    let long = deal.next(seconds(40)).unwrap();
-    assert!(!deal.is_in_vain(seconds(61)) && !deal.is_in_vain(seconds(10_000)));
-    deal.ended(long.line, long.peer, Ending::NotBegun, seconds(10_000));
-    assert!(deal.is_in_vain(seconds(10_000)), "it gave it back in the end");
-    deal.give_up(seconds(10_000), |_| String::new());
-    assert!(!deal.is_in_vain(seconds(20_000)) && handed_over(&mut deal).len() == 3 && deal.is_empty());
-    assert!(!deal.somebody_answers(), "it gave back all it had since it last answered");
+    let dealt = deal.next(seconds(33)).unwrap();
+    assert_eq!(deal.wakes(seconds(33)), Some(seconds(35)));
+    assert!(!deal.is_in_vain(seconds(34)) && deal.is_in_vain(seconds(35)));
+    answered(&mut deal, &dealt, seconds(36));
+    assert_eq!(deal.wakes(seconds(36)), Some(seconds(66)));
+}
+
+#[test]
+fn who_is_at_work_is_waited_for_and_what_he_loses_goes_to_others() {
+    for ending in [Ending::Lost, Ending::NotBegun] {
+        let mut deal = with(true, 2, Pace::new(Some(LONG), seconds(30)));
+        deal.seat(id(1), 1, 1);
+        let long = deal.next(NOW).unwrap();
+        deal.seat(id(2), 1, 1);
+        let short = deal.next(NOW).unwrap();
+        answered(&mut deal, &short, seconds(1));
+        deal.take(Bytes::new(), seconds(1));
+        let short = deal.next(seconds(1)).unwrap();
+        deal.take(Bytes::new(), seconds(1));
+        assert!(!deal.is_in_vain(seconds(31)) && !deal.is_in_vain(seconds(10_000)));
+        deal.ended(short.line, short.peer, ending.clone(), seconds(10_000));
+        deal.ended(long.line, long.peer, ending, seconds(10_000));
+        assert!(!deal.is_in_vain(seconds(10_000)), "there is time to ask somebody else");
+        assert_eq!(deal.wakes(seconds(10_000)), Some(seconds(10_030)));
+        deal.seat(id(2), 1, 1);
+        assert_eq!(deal.next(seconds(10_001)).unwrap().line, long.line);
+    }
+}
+
+#[test]
+fn nobody_gives_up_on_lines_that_wait_only_for_memory() {
+    let mut deal = with(true, 100, Pace::new(Some(LONG), seconds(30)));
+    deal.seat(id(1), 1, 1);
+    let lost = deal.next(NOW).unwrap();
+    deal.ended(lost.line, lost.peer, Ending::Lost, NOW);
+    deal.seat(id(1), 1, 1);
+    let large = Bytes::from(vec![0; 1 << 20]);
+    let mut answers = 0;
+    while let Some(dealt) = deal.next(NOW) {
+        deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(large.clone())), NOW);
+        answers += 1;
+    }
+    assert!(answers < 99 && deal.hand_over().is_none() && deal.is_in_vain(seconds(30)));
+    deal.give_up(seconds(30), |_| String::new());
+    assert_eq!(handed_over(&mut deal).len(), 1 + answers, "the line that was lost, and what waited for it");
+    assert!(!deal.is_in_vain(seconds(30)) && deal.next(seconds(30)).is_some());
+    // Who has gone gets none.
+    deal.seat(id(1), 0, 0);
+    let rest = deal.waiting.len();
+    deal.ended(deal.first, id(1), Ending::Lost, seconds(31));
+    assert!(deal.is_in_vain(seconds(60)) && !deal.somebody_answers());
+    deal.give_up(seconds(60), |_| String::new());
+    assert_eq!(handed_over(&mut deal).len(), rest + 1);
+    assert!(deal.is_empty());
+}
+
+#[test]
+fn who_gave_back_all_since_it_last_answered_does_not_answer() {
+    let mut deal = with(true, 2, Pace::new(None, seconds(30)));
+    deal.seat(id(1), 1, 1);
+    let dealt = deal.next(NOW).unwrap();
+    deal.ended(dealt.line, dealt.peer, Ending::NotBegun, NOW);
+    deal.seat(id(1), 1, 1);
+    assert!(!deal.somebody_answers());
+    deal.give_up(seconds(30), |_| String::new());
+    assert!(handed_over(&mut deal).len() == 2 && deal.is_empty());
+}
+
+/// A deal with no line, in which the first peer was overtaken by the second at 10 s, and rests until 20 s.
+fn rested() -> Deal {
+    let mut deal = with(false, 1, Pace::new(Some(seconds(10)), LONG));
+    deal.seat(id(1), 1, 1);
+    deal.next(NOW).unwrap();
+    deal.seat(id(2), 1, 1);
+    let copy = deal.next(seconds(10)).unwrap();
+    answered(&mut deal, &copy, seconds(10));
+    deal.seat(id(1), 1, 1);
+    assert!(handed_over(&mut deal) == [0] && deal.is_empty());
+    deal
+}
+
+#[test]
+fn who_rests_is_asked_for_what_nobody_else_can_have() {
+    // The other one is busy: the line waits for it.
+    let mut deal = rested();
+    (0..2).for_each(|_| deal.take(Bytes::new(), seconds(11)));
+    let dealt = all(&mut deal, seconds(11));
+    assert_eq!(pairs(&dealt), [(1, id(2))]);
+    // It loses that, and counts no more until it says again that it answers.
+    deal.ended(1, id(2), Ending::Lost, seconds(12));
+    assert_eq!(pairs(&all(&mut deal, seconds(12))), [(1, id(1))]);
+    // It is back, but has had the line.
+    let mut deal = rested();
+    deal.take(Bytes::new(), seconds(11));
+    let lost = deal.next(seconds(11)).unwrap();
+    deal.ended(lost.line, lost.peer, Ending::Lost, seconds(12));
+    deal.seat(id(2), 1, 1);
+    deal.take(Bytes::new(), seconds(12));
+    let dealt = all(&mut deal, seconds(12));
+    assert_eq!(pairs(&dealt), [(2, id(2)), (1, id(1))]);
 }
 
 #[test]
