@@ -28,14 +28,24 @@ pub(crate) fn connect(who: &str, pinned: bool, error: &ConnectError) -> CommandE
             CommandError::failed(format!("{who} is blocked")).hint(format!("compeer block {who} --off"))
         }
         ConnectError::Unreachable(tried) => {
-            CommandError::unreachable(format!("cannot reach {who}: {}", reasons(who, tried)))
-                .hint("is `compeer up` running there, and the address right?")
+            let error = CommandError::unreachable(format!("cannot reach {who}: {}", reasons(who, tried)));
+            match is_name(who) && tried.iter().all(|(_, reason)| reason.contains("lookup")) {
+                true => error.hint(format!(
+                    "neither a paired peer nor a machine is called {who}; `compeer peers` lists the peers"
+                )),
+                false => error.hint("is `compeer up` running there, and the address right?"),
+            }
         }
         // It may be what the other side said.
         error => {
             CommandError::unreachable(format!("cannot reach {who}: {}", text::escape(&error.to_string())))
         }
     }
+}
+
+/// A plain word, which may be the name of a peer.
+fn is_name(who: &str) -> bool {
+    !who.contains(['.', ':'])
 }
 
 /// What was tried and how it went, without what the reader knows already.
@@ -127,6 +137,16 @@ pub(crate) fn fetch(error: &FetchError) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_nobodys_is_told_so() {
+        let reason = "failed to lookup address information: Name or service not known".to_string();
+        let hint = |who: &str| {
+            let addr = format!("{who}:26673").parse().unwrap();
+            connect(who, false, &ConnectError::Unreachable(vec![(addr, reason.clone())])).hint.unwrap()
+        };
+        assert!(hint("bbo").contains("compeer peers") && !hint("bbo.example").contains("compeer peers"));
+    }
 
     #[test]
     fn what_the_other_side_said_is_shown_escaped() {
