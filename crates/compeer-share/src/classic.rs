@@ -38,7 +38,7 @@ pub use answer::KINDS;
 pub use bring::Beyond;
 pub(crate) use bring::bring;
 use cache::Cache;
-use fetching::Fetching;
+use fetching::{Fetching, Places};
 use files::Elsewhere;
 use index::Index;
 pub use join::JoinError;
@@ -112,11 +112,11 @@ pub(crate) struct Inner {
     askers: Mutex<Rates<IpAddr>>,
     called: Mutex<Rates<IpAddr>>,
     bringers: Mutex<Rates<PeerId>>,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     checks: Semaphore,
     searches: Arc<Semaphore>,
-    looks: Semaphore,
-    fetches: Semaphore,
+    looks: Places,
+    fetches: Places,
 }
 
 /// Who has a file, as somebody says; one who may be called.
@@ -151,11 +151,11 @@ impl Classic {
             askers: rates(limits::CLASSIC_BURST, limits::CLASSIC_A_SECOND),
             called: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
             bringers: rates(limits::CLASSIC_CALLS_BURST, limits::CLASSIC_CALLS_A_SECOND),
-            calls: Semaphore::new(limits::CLASSIC_CALLS),
+            calls: Arc::new(Semaphore::new(limits::CLASSIC_CALLS)),
             checks: Semaphore::new(limits::CLASSIC_CHECKS),
             searches: Arc::new(Semaphore::new(limits::CLASSIC_SEARCHES)),
-            looks: Semaphore::new(limits::CLASSIC_LOOKS_AT_ONCE),
-            fetches: Semaphore::new(limits::CLASSIC_FETCHES),
+            looks: Places::new(limits::CLASSIC_LOOKS_AT_ONCE),
+            fetches: Places::new(limits::CLASSIC_FETCHES),
             shares: shares.clone(),
             peer,
         });

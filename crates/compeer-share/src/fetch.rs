@@ -18,7 +18,7 @@ mod sink;
 mod sources;
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -135,6 +135,11 @@ impl Fetch {
             sources: job.connected.load(Ordering::Relaxed),
             hashed: waits.then(|| (job.hashed.load(Ordering::Relaxed), job.manifest.total())),
         }
+    }
+
+    /// Counts what comes, as `received` of a snapshot does, to the end and after it.
+    pub(crate) fn received(&self) -> Arc<AtomicU64> {
+        job::lock(&self.current).as_ref().map(|job| job.received.clone()).unwrap_or_default()
     }
 
     /// The next thing that happens; `None` when it has ended. Nothing is lost when the future is dropped.

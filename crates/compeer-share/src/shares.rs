@@ -348,7 +348,16 @@ impl Shares {
     /// # Errors
     /// Nobody of the ticket can be reached, or gives it.
     pub async fn look(&self, ticket: &ShareTicket) -> Result<Look, FetchError> {
-        Look::through(self.inner.clone(), ticket.clone()).await
+        self.look_counted(ticket, Arc::default()).await
+    }
+
+    /// The same; `come` counts the bytes of lists that come, whatever comes of it.
+    pub(crate) async fn look_counted(
+        &self,
+        ticket: &ShareTicket,
+        come: Arc<AtomicU64>,
+    ) -> Result<Look, FetchError> {
+        Look::through(self.inner.clone(), ticket.clone(), come).await
     }
 
     /// Interrupted and running transfers.

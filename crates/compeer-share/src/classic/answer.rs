@@ -1,6 +1,6 @@
 //! What old programs are answered: one handler for each message of the file-sharing program.
 //!
-//! A message that is malformed, or comes more often than one address may send such, closes its connection without a
+//! A message that is malformed, or comes more often than one household may send such, closes its connection without a
 //! reply. A search is acknowledged and worked on afterwards, as the original does it.
 
 use std::net::IpAddr;
@@ -88,11 +88,7 @@ async fn join(inner: Arc<Inner>, request: classic::Request) -> Result<(), Failur
             // Searches go to whoever answers to the name that was given here.
             let called = inner.roster().callable().into_iter().find(|(other, _, _)| *other == member);
             if let Some((_, at, _)) = called {
-                tokio::spawn(async move {
-                    // The semaphore is never closed.
-                    let _place = inner.calls.acquire().await;
-                    inner.meet(&member, at).await;
-                });
+                inner.greet(member, at);
             }
             Ok(())
         }
@@ -147,6 +143,19 @@ async fn response(inner: Arc<Inner>, request: classic::Request) -> Result<(), Fa
 }
 
 impl Inner {
+    /// Calls somebody who has joined, if there is a place for a call now. If there is none, he is asked at the next check.
+    pub(super) fn greet(self: &Arc<Self>, member: Member, at: compeer::Addr) {
+        if self.may_be_called(&at)
+            && let Ok(place) = self.calls.clone().try_acquire_owned()
+        {
+            let inner = self.clone();
+            tokio::spawn(async move {
+                inner.meet(&member, at).await;
+                drop(place);
+            });
+        }
+    }
+
     /// Somebody at `from` says that `owner` has a file.
     pub(super) fn hear(&self, file: String, owner: String, from: IpAddr) {
         // Nothing is looked up or opened for it: it is a name that somebody said.

@@ -8,11 +8,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use compeer::{Addr, Failure, Request, RequestError, ShareTicket};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::roster::Sight;
 use super::words::{self, Query};
@@ -136,8 +138,8 @@ impl Inner {
             return Ok(ticket);
         }
         let from = request.connection().path().and_then(Addr::socket_addr).map(|from| from.ip());
-        let bring = self.clone().bring_to_cache(promised.name, owner, key.clone(), from);
-        self.fetching.join(&key, bring).await?;
+        let begin = || self.clone().bring_to_cache(promised.name.clone(), owner.clone(), key.clone(), from);
+        self.joined(&key, from, begin).await?;
         self.cache.ticket(&key).ok_or_else(|| Failure::new("it was let go again"))
     }
 
@@ -149,8 +151,8 @@ impl Inner {
         key: String,
         from: Option<IpAddr>,
     ) -> Result<(), Failure> {
-        let _place = self.fetches.acquire().await?;
-        if from.is_some_and(|from| !lock(&self.allowance).may_fetch(from, self.now())) {
+        let _place = self.fetches.take(from).await?;
+        if !self.may_fetch(from) {
             return Err(Failure::busy());
         }
         let asked = self.peer.classic_request(owner, "FGET", name.clone());
@@ -162,16 +164,17 @@ impl Inner {
         // Only now is it to be the name of a file.
         names::check(&name, names::native())?;
         let size = reply.payload_len();
-        if let Some(from) = from {
-            lock(&self.allowance).fetched(from, size, self.now());
-        }
         let (cache, file_name) = (self.cache.clone(), name.replace('/', "_"));
         let (place, file) = spawn_blocking(move || cache.begin(&file_name, size as u64)).await??;
         let mut file = tokio::fs::File::from_std(file);
-        while let Some(part) = reply.next().await {
-            file.write_all(&part?).await?;
+        let meter = self.meter(from, Arc::default());
+        while let Some(part) = timeout(limits::CLASSIC_SILENCE, reply.next()).await? {
+            let part = part?;
+            meter.come.fetch_add(part.len() as u64, Ordering::Relaxed);
+            file.write_all(&part).await?;
         }
         file.flush().await?;
+        drop(meter);
         let paths = vec![place.path().to_owned()];
         let offer = Offer { paths, name: Some(name), access: Access::Ticket, ..Offer::default() };
         let inner = self.clone();

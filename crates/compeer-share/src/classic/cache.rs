@@ -117,8 +117,10 @@ impl Cache {
         let mut bytes = self.bytes.load(Ordering::Relaxed);
         while bytes > CLASSIC_CACHE || kept.files.len() > CLASSIC_CACHE_FILES {
             let oldest = kept.files.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-            let Some(entry) = oldest.and_then(|key| kept.files.remove(&key)) else { break };
+            let Some(mut entry) = oldest.and_then(|key| kept.files.remove(&key)) else { break };
             bytes -= entry.place.size;
+            // Now, so that nobody else makes the same room once more before it is gone from the disk.
+            self.bytes.fetch_sub(std::mem::take(&mut entry.place.size), Ordering::Relaxed);
             gone.push(entry);
         }
         // Not while others wait for the lock.

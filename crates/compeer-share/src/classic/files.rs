@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use compeer::{Failure, ShareTicket, classic};
 use tokio::fs::File;
@@ -18,7 +19,7 @@ use tokio::task::spawn_blocking;
 use super::roster::Provider;
 use super::words::{fits, household, name, scope};
 use super::{Inner, lock};
-use crate::fetch::Look;
+use crate::fetch::{FetchError, Look};
 use crate::limits;
 
 /// A file of a share of somebody else.
@@ -52,6 +53,7 @@ pub(super) async fn get(inner: Arc<Inner>, request: classic::Request) -> Result<
             Ok((file, len)) => return Ok(request.reply_from("REPL", len, file).await?),
             // Not for this caller, or not now.
             Err(error) if error.is_busy() => {}
+            // It may be for now, or ours.
             Err(error) => {
                 tracing::debug!(%error, "a file of a peer cannot be had for an old program");
                 lock(&inner.elsewhere).failed(wanted, provider);
@@ -91,7 +93,10 @@ impl Inner {
                 if !self.may_dial(&found.ticket, from) {
                     continue;
                 }
-                let _place = self.looks.acquire().await.ok()?;
+                let _place = self.looks.take(Some(from)).await.ok()?;
+                if !self.may_fetch(Some(from)) {
+                    break;
+                }
                 // One that says nothing does not keep the others from their turn.
                 let each = limits::CLASSIC_LOOK_TIME / limits::CLASSIC_LOOKS as u32;
                 let look = tokio::time::timeout(each, self.look(&found.ticket, from)).await;
@@ -126,13 +131,34 @@ impl Inner {
     }
 
     /// Looks at a share for somebody at `from`, to whom the list of its files counts.
-    async fn look(&self, ticket: &ShareTicket, from: IpAddr) -> Result<Look, Failure> {
-        if !lock(&self.allowance).may_fetch(from, self.now()) {
-            return Err(Failure::busy());
+    pub(super) async fn look(&self, ticket: &ShareTicket, from: IpAddr) -> Result<Look, FetchError> {
+        let meter = self.meter(Some(from), Arc::default());
+        self.shares.look_counted(ticket, meter.come.clone()).await
+    }
+
+    /// Whether somebody may have us fetch something. Of whom no address is known is one of ours.
+    pub(super) fn may_fetch(&self, from: Option<IpAddr>) -> bool {
+        from.is_none_or(|from| lock(&self.allowance).may_fetch(from, self.now()))
+    }
+
+    pub(super) fn meter(&self, from: Option<IpAddr>, come: Arc<AtomicU64>) -> Meter<'_> {
+        Meter { inner: self, from, come }
+    }
+
+    /// Waits for the fetch that is under way, or begins it; once more in his own name, if who began it may not have more.
+    pub(super) async fn joined<F>(
+        &self,
+        key: &str,
+        from: Option<IpAddr>,
+        begin: impl Fn() -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        match self.fetching.join(key, begin()).await {
+            Err(error) if error.is_busy() && self.may_fetch(from) => self.fetching.join(key, begin()).await,
+            fetched => fetched,
         }
-        let look = self.shares.look(ticket).await?;
-        lock(&self.allowance).fetched(from, look.list_len(), self.now());
-        Ok(look)
     }
 
     /// A file of somebody else, from the cache or fetched into it.
@@ -142,11 +168,11 @@ impl Inner {
             return Ok((file, len));
         }
         // Others may join what he begins.
-        if !lock(&self.allowance).may_fetch(from, self.now()) {
+        if !self.may_fetch(Some(from)) {
             return Err(Failure::busy());
         }
-        let fetch = self.clone().fetch_to_cache(wanted.clone(), key.clone(), from);
-        self.fetching.join(&key, fetch).await?;
+        let begin = || self.clone().fetch_to_cache(wanted.clone(), key.clone(), from);
+        self.joined(&key, Some(from), begin).await?;
         // It may have been let go again.
         self.cached(&key).await?.ok_or_else(Failure::busy)
     }
@@ -167,24 +193,28 @@ impl Inner {
         if !self.may_dial(&wanted.ticket, from) {
             return Err(Failure::busy());
         }
-        let _place = self.fetches.acquire().await?;
+        let _place = self.fetches.take(Some(from)).await?;
+        if !self.may_fetch(Some(from)) {
+            return Err(Failure::busy());
+        }
         let fetched = async {
-            let mut look = self.look(&wanted.ticket, from).await?;
+            let look = self.look(&wanted.ticket, from).await;
+            let mut look = look.inspect_err(|error| self.judge(&wanted, error))?;
             let at = look.manifest().entries().iter().position(|entry| entry.path == wanted.path);
             look.choose(at.into_iter().collect())?;
             let size = look.bytes();
             if size > limits::CLASSIC_FILE.into() {
                 return Err(Failure::new("it is too large for an old program"));
             }
-            lock(&self.allowance).fetched(from, size as usize, self.now());
             let cache = self.cache.clone();
             let (place, file) = spawn_blocking(move || cache.begin("file", size)).await??;
             let (fetch, bytes) = look.stream()?;
+            let _meter = self.meter(Some(from), fetch.received());
             let writing = spawn_blocking(move || write(file, bytes));
             // The bytes end when the fetch is done, and dropped.
             let (written, done) = tokio::join!(writing, fetch.done());
             let written = written??;
-            done?;
+            done.inspect_err(|error| self.judge(&wanted, error))?;
             if written != size {
                 return Err(Failure::new("it is not as long as it should be"));
             }
@@ -192,6 +222,13 @@ impl Inner {
             Ok(spawn_blocking(move || cache.keep(&key, place, None)).await?)
         };
         tokio::time::timeout(limits::CLASSIC_FETCH_TIME, fetched).await?
+    }
+
+    /// Forgets a provider that has shown that it does not have the file. Whatever else went wrong may pass.
+    fn judge(&self, provider: &Elsewhere, error: &FetchError) {
+        if let FetchError::Manifest { .. } | FetchError::Unknown | FetchError::Lies = error {
+            lock(&self.elsewhere).forget(&name(&provider.path), provider);
+        }
     }
 }
 
@@ -201,6 +238,23 @@ impl Elsewhere {
         let mut key = blake3::Hasher::new_derive_key("compeer 2026 classic cached file");
         key.update(&self.ticket.root).update(self.path.as_bytes());
         key.finalize().to_hex().to_string()
+    }
+}
+
+/// Counts what comes for somebody; it is charged to him when this is dropped, whatever has come of it.
+pub(super) struct Meter<'a> {
+    inner: &'a Inner,
+    from: Option<IpAddr>,
+    /// Unit: bytes.
+    pub(super) come: Arc<AtomicU64>,
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        if let Some(from) = self.from {
+            let come = self.come.load(Ordering::Relaxed) as usize;
+            lock(&self.inner.allowance).fetched(from, come, self.inner.now());
+        }
     }
 }
 

@@ -60,12 +60,16 @@ impl Index {
         self.shares.len() == shares.len() && self.shares.iter().zip(shares).all(same)
     }
 
-    /// The first file of this name, which may be told with or without its spaces.
+    /// The first file of this name, which may be told with or without its spaces, that FGET can answer with; else the first.
     fn named(&self, wanted: &str) -> Option<Public> {
         let wanted = spaceless(wanted);
         let at = self.by_name.partition_point(|file| *self.files[*file].name < *wanted);
-        let file = &self.files[*self.by_name.get(at)?];
-        self.public(file).filter(|_| *file.name == *wanted)
+        let files = self.by_name[at..].iter().map(|file| &self.files[*file]);
+        let named = || {
+            let same = files.clone().take_while(|file| *file.name == *wanted);
+            same.filter_map(|file| self.public(file))
+        };
+        named().find(|public| public.size() <= CLASSIC_FILE.into()).or_else(|| named().next())
     }
 
     /// The first file with this in its name, in whatever case, that FGET can answer with.
@@ -170,6 +174,15 @@ mod tests {
         let index = Index::of(&shares);
         assert_eq!(index.fitting("song").map(|public| public.name).as_deref(), Some("b-song"));
         assert!(index.fitting("huge").is_none() && index.named("c-huge").is_some());
+    }
+
+    #[test]
+    fn of_one_name_the_first_that_is_not_too_large_has_it() {
+        let most = u64::from(CLASSIC_FILE);
+        let shares = [share(&[("1/song", most + 1), ("2/song", most), ("3/song", 1), ("4/sonh", 1)])];
+        let index = Index::of(&shares);
+        let told = index.fitting("song").unwrap();
+        assert_eq!((told.size(), index.named("song").unwrap().size()), (most, most));
     }
 
     #[test]

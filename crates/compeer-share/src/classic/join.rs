@@ -91,7 +91,7 @@ fn reachable(member: &Member, from: Option<IpAddr>, own: &[IpAddr]) -> Option<Ad
 
 impl Inner {
     /// Asks one for its name, to be taken in, and for those it knows. How many have taken us in: it or nobody.
-    async fn visit(
+    pub(super) async fn visit(
         &self,
         id: Option<String>,
         at: Addr,
@@ -112,15 +112,15 @@ impl Inner {
             let _ = self.roster().add(member, None, &[]);
         }
         let listed = self.ask(at, "LIST", String::new()).await.unwrap_or_default();
-        let listed = listed.iter().skip(1).filter_map(|reply| Member::read(&reply.text()));
+        // No roster has more, and all of them are remembered until they are visited.
+        let listed = listed.iter().skip(1).take(limits::MAX_CLASSIC);
+        let listed = listed.filter_map(|reply| Member::read(&reply.text()));
         Ok((usize::from(joined), listed.collect()))
     }
 
-    /// Sees whether somebody answers to his name. The caller has a place for a call.
+    /// Sees whether somebody answers to his name. He may be called, and there is a place for the call.
     pub(super) async fn meet(&self, member: &Member, at: Addr) {
-        if self.may_be_called(&at)
-            && let Ok(replies) = self.ask(at.clone(), "NAME", String::new()).await
-        {
+        if let Ok(replies) = self.ask(at.clone(), "NAME", String::new()).await {
             let named =
                 replies.first().is_some_and(|reply| reply.kind == "REPL" && reply.text() == member.id);
             if named {
@@ -142,7 +142,7 @@ impl Inner {
                 false => self.roster().missed(&member.id),
                 true => self.roster().there(&member.id),
             }
-            if there && !met {
+            if there && !met && self.may_be_called(&at) {
                 self.meet(&member, at).await;
             }
         });

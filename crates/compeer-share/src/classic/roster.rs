@@ -261,8 +261,15 @@ impl<P: Provider + Clone> Names<Vec<P>> {
         self.get(name).cloned().unwrap_or_default()
     }
 
-    /// It did not give the file.
+    /// It did not give the file now: the others are asked before it.
     pub(super) fn failed(&mut self, name: &str, provider: &P) {
+        let Some(few) = self.all.get_mut(name) else { return };
+        // Stable: nothing else changes.
+        few.sort_by_key(|other| other.same(provider));
+    }
+
+    /// It does not have the file.
+    pub(super) fn forget(&mut self, name: &str, provider: &P) {
         let Some(few) = self.all.get_mut(name) else { return };
         few.retain(|other| !other.same(provider));
         if few.is_empty() {

@@ -1,18 +1,22 @@
 //! Bounds of what others can have this peer do, each filled; in virtual time where time is the point.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use compeer::Identity;
 use compeer::transport::memory::MemoryNetwork;
+use compeer::{Identity, Stream};
 use futures_util::FutureExt;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::Store;
 use crate::hash::Progress;
 use crate::limits::*;
 use crate::shares::Offer;
+use crate::wire::{self, Tell};
 use words::Query;
 
 /// Somebody on a made-up network, where time can fly.
@@ -75,6 +79,88 @@ async fn so_many_are_called_and_checked_at_a_time_and_neither_waits_for_the_othe
         assert!(took >= 2 * CLASSIC_CALL_TIME && took < 3 * CLASSIC_CALL_TIME, "{took:?}");
     }
     person.peer.shutdown().await;
+}
+
+/// Who joins is called at once, or not yet: nobody waits in front of the searches.
+#[tokio::test(start_paused = true)]
+async fn who_joins_while_all_places_are_taken_waits_for_the_next_check() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let (inner, port) = (&person.classic.inner, silent());
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for n in 0..2 * CLASSIC_CALLS {
+        let host = loopback(n).to_string();
+        let member = Member { id: format!("{host}:{port}"), host, port };
+        let at = member.addr().unwrap();
+        inner.greet(member, at);
+    }
+    assert_eq!((tasks() - before, inner.calls.available_permits()), (CLASSIC_CALLS, 0));
+    person.peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_a_list_so_many_are_remembered_as_a_roster_has() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let frame = |text: &str| [b"REPL", &(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
+        for mut tcp in listener.incoming().flatten() {
+            let mut header = [0; 8];
+            tcp.read_exact(&mut header).unwrap();
+            let mut body = vec![0; u32::from_be_bytes(header[4..].try_into().unwrap()) as usize];
+            tcp.read_exact(&mut body).unwrap();
+            let answer = match &header[..4] {
+                b"LIST" => frame("x 127.0.0.1 4444").repeat(2 * MAX_CLASSIC),
+                _ => frame(&at.to_string()),
+            };
+            tcp.write_all(&answer).unwrap();
+        }
+    });
+    let (_, listed) = person.inner().visit(None, at.into(), &mut Default::default()).await.unwrap();
+    assert_eq!(listed.len(), MAX_CLASSIC);
+    person.peer.shutdown().await;
+}
+
+/// A list that is none is charged as far as it came, and not as far as it was claimed to come.
+#[tokio::test]
+async fn a_list_counts_as_far_as_it_came() {
+    const LEFT: usize = 1024 * 1024;
+    let network = MemoryNetwork::new(1);
+    let person = Person::new(&network, 1).await;
+    let identity = Identity::from_seed(&[2; 32]);
+    let near = Peer::builder()
+        .transport(network.transport(identity.peer_id(), [10, 0, 0, 2].into()))
+        .identity(identity)
+        .listen("10.0.0.2:1")
+        .spawn()
+        .await
+        .unwrap();
+    let comes = Arc::new(AtomicUsize::new(0));
+    let gives = comes.clone();
+    let handler = move |mut stream: Stream| {
+        let gives = gives.load(Ordering::SeqCst);
+        async move {
+            let (have, records, ext) = Default::default();
+            let manifest = MAX_MANIFEST_BYTES as u32;
+            let welcome = Tell::Welcome { manifest, have, records, pass_on: true, ext };
+            let all = [wire::encode(&welcome), wire::encode(&Tell::Manifest), vec![0; gives]].concat();
+            // Who looks goes when he has seen enough.
+            let _ = stream.write_all(&all).await;
+            let _ = stream.shutdown().await;
+        }
+    };
+    near.handle_stream(wire::STREAM, handler).unwrap();
+    let (inner, from) = (person.inner(), IpAddr::from([203, 0, 113, 7]));
+    lock(&inner.allowance).fetched(from, CLASSIC_BYTES_BURST as usize - LEFT, inner.now());
+    let ticket = compeer::ShareTicket::new(vec![near.addr()], [7; 32], [7; 16]);
+    for (many, may) in [(0, true), (16 * LEFT, false)] {
+        comes.store(many, Ordering::SeqCst);
+        assert!(inner.look(&ticket, from).await.is_err());
+        assert_eq!(inner.may_fetch(Some(from)), may, "{many}");
+    }
+    person.peer.shutdown().await;
+    near.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

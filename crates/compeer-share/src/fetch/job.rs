@@ -50,7 +50,7 @@ pub(crate) struct Job {
     /// Bytes of content that are here, those of earlier runs included.
     pub(super) done: AtomicU64,
     /// Bytes of content received in this run, those that came twice or were wrong included.
-    pub(super) received: AtomicU64,
+    pub(super) received: Arc<AtomicU64>,
     plan: Mutex<Plan>,
     who: Mutex<BTreeMap<Source, PeerId>>,
     /// Who gave what was new.
@@ -97,7 +97,7 @@ impl Job {
             state: watch::Sender::new(state),
             holding,
             done: AtomicU64::new(done),
-            received: AtomicU64::new(0),
+            received: Arc::default(),
             plan: Mutex::new(plan),
             who: Mutex::default(),
             gave: Mutex::default(),

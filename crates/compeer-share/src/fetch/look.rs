@@ -39,6 +39,8 @@ pub struct Look {
     bytes: Bytes,
     layout: Arc<Layout>,
     pub(super) opened: Vec<Opened>,
+    /// Bytes of lists that came, those that came in vain included.
+    come: Arc<AtomicU64>,
     selected: Vec<usize>,
     /// The draft that it began with, or is.
     pub(crate) began: Option<ContentId>,
@@ -49,8 +51,12 @@ pub struct Look {
 
 impl Look {
     /// Looks at what the ticket names, or at what that has become by now if it is a draft.
-    pub(crate) async fn through(inner: Arc<Inner>, ticket: ShareTicket) -> Result<Look, FetchError> {
-        let mut look = Look::at(inner, ticket).await?;
+    pub(crate) async fn through(
+        inner: Arc<Inner>,
+        ticket: ShareTicket,
+        come: Arc<AtomicU64>,
+    ) -> Result<Look, FetchError> {
+        let mut look = Look::at(inner, ticket, come).await?;
         let Some(opened) = look.opened.first_mut().filter(|_| look.manifest.is_draft()) else {
             return Ok(look);
         };
@@ -65,17 +71,17 @@ impl Look {
     }
 
     /// Connects with whoever of the ticket answers first and fetches the manifest.
-    async fn at(inner: Arc<Inner>, ticket: ShareTicket) -> Result<Look, FetchError> {
+    async fn at(inner: Arc<Inner>, ticket: ShareTicket, come: Arc<AtomicU64>) -> Result<Look, FetchError> {
         let mut calls = tokio::task::JoinSet::new();
         for at in &ticket.peers {
-            let (inner, ticket, at) = (inner.clone(), ticket.clone(), at.clone());
+            let (inner, ticket, at, come) = (inner.clone(), ticket.clone(), at.clone(), come.clone());
             calls.spawn(async move {
                 let record = inner.own_record(ContentId::from_bytes(ticket.root));
                 let peer = at.id;
                 let opened = Opened::open(&inner.peer, at, &ticket, record, true).await;
                 let read = async {
                     let mut opened = opened?;
-                    let bytes = opened.manifest().await;
+                    let bytes = opened.manifest(&come).await;
                     Ok::<_, NoWelcome>((opened, bytes))
                 };
                 (peer, read.await)
@@ -90,7 +96,7 @@ impl Look {
                         Err(error) => Err(error),
                     };
                     match looked {
-                        Ok(look) => return Ok(look),
+                        Ok(look) => return Ok(Look { come, ..look }),
                         // Another may do better.
                         Err(error) => failed = Some(error),
                     }
@@ -132,6 +138,7 @@ impl Look {
             bytes,
             layout,
             opened: opened.into_iter().collect(),
+            come: Arc::default(),
             selected,
             began,
             draft: None,
@@ -165,7 +172,7 @@ impl Look {
         let until = Instant::now() + limits::PATIENCE;
         let mut pause = draft::AGAIN_FIRST;
         let look = loop {
-            match Look::at(self.inner.clone(), ticket.clone()).await {
+            match Look::at(self.inner.clone(), ticket.clone(), self.come.clone()).await {
                 // It has too much to do, or the line was lost for a moment.
                 Err(FetchError::Nobody(_)) if Instant::now() + pause < until => {
                     tokio::time::sleep(pause).await;
@@ -216,11 +223,6 @@ impl Look {
     /// What the share consists of.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// How long the list of files is. Unit: bytes, as they came.
-    pub(crate) fn list_len(&self) -> usize {
-        self.bytes.len()
     }
 
     /// The id of the content; that of the draft while it is one.

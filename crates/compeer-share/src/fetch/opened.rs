@@ -4,6 +4,7 @@
 //! that a small share costs no further round trip.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use compeer::{Peer, PeerAddr, PeerId, ShareTicket, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,8 +90,8 @@ impl Opened {
         }
     }
 
-    /// Reads the manifest that was asked for when it was opened.
-    pub(crate) async fn manifest(&mut self) -> Result<Vec<u8>, FetchError> {
+    /// Reads the manifest that was asked for when it was opened; what comes is counted, part by part before it is here.
+    pub(crate) async fn manifest(&mut self, come: &AtomicU64) -> Result<Vec<u8>, FetchError> {
         let broken = |error: io::Error| FetchError::Broken { peer: self.peer, why: error.to_string() };
         let len = self.manifest as usize;
         if len > MAX_MANIFEST_BYTES {
@@ -105,7 +106,9 @@ impl Opened {
         // Grows as bytes come, not as long as is claimed.
         let mut bytes = Vec::new();
         while bytes.len() < len {
-            let mut part = (&mut self.stream).take((len - bytes.len()).min(MANIFEST_PART) as u64);
+            let most = (len - bytes.len()).min(MANIFEST_PART) as u64;
+            come.fetch_add(most, Ordering::Relaxed);
+            let mut part = (&mut self.stream).take(most);
             let read = tokio::time::timeout(limits::STREAM_SILENCE, part.read_to_end(&mut bytes)).await;
             if read.map_err(io::Error::from).and_then(|read| read).map_err(broken)? == 0 {
                 return Err(broken(io::ErrorKind::UnexpectedEof.into()));

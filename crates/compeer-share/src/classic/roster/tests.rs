@@ -172,10 +172,14 @@ fn of_those_who_have_a_file_a_few_stay_the_newest_first() {
     names.put("song", (2, 1));
     assert_eq!(names.providers("song"), [(2, 1), (4, 0), (3, 0), (1, 0)]);
     names.failed("song", &(2, 1));
-    names.failed("song", &(9, 9));
+    assert_eq!(names.providers("song"), [(4, 0), (3, 0), (1, 0), (2, 1)]);
+    names.forget("song", &(2, 1));
+    for neither in [Names::failed, Names::forget] {
+        neither(&mut names, "song", &(9, 9));
+    }
     assert_eq!(names.providers("song"), [(4, 0), (3, 0), (1, 0)]);
     for n in [4, 3, 1] {
-        names.failed("song", &(n, 0));
+        names.forget("song", &(n, 0));
     }
     assert_eq!((names.providers("song").len(), names.order.len(), names.all.len()), (0, 0, 0));
     for n in 0..5 {
