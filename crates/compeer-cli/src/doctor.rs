@@ -88,7 +88,10 @@ fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = std::process::Command::new(program);
     // Where the tools of an administrator are, which are not on everybody's path.
     let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C");
+    command
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+        .env("LC_ALL", "C")
+        .env_remove(crate::input::PASSPHRASE);
     let output = command.args(arguments).stdin(std::process::Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

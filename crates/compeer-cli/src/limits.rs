@@ -7,7 +7,8 @@
 /// callers wait for what they could have had elsewhere.
 pub(crate) const MAX_WAITING: usize = 64;
 
-/// Those of one peer. Unit: requests. A quarter, so that one caller leaves places to others; a guess.
+/// Those of one paired peer, or of one household of others. Unit: requests. A quarter, so that one caller leaves places to
+/// others; a guess.
 pub(crate) const MAX_WAITING_EACH: usize = MAX_WAITING / 4;
 
 /// Jobs done for one `compeer on` at a time. Unit: jobs. Each is a request of the command at work, of which there may be

@@ -17,6 +17,7 @@ use crate::exit::{CommandError, Outcome};
 use crate::node::{classic, listen};
 use crate::{home, names, size};
 use clap::{Arg, CommandFactory, FromArgMatches};
+use compeer_share::globs::Globs;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -71,13 +72,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting { key: "no-discovery", shape: Shape::Switch },
     Setting { key: "output", shape: Shape::Directory },
     Setting { key: "limit", shape: Shape::Text(|text| size::parse_rate(text).map(drop)) },
-    Setting { key: "exclude", shape: Shape::List(|_| Ok(())) },
+    Setting { key: "exclude", shape: Shape::List(pattern) },
     Setting { key: "qr", shape: Shape::Switch },
     Setting { key: "log", shape: Shape::File },
 ];
 
 fn address(text: &str) -> Result<(), String> {
     text.parse::<compeer::Addr>().map(drop).map_err(|error| error.to_string())
+}
+
+fn pattern(text: &str) -> Result<(), String> {
+    Globs::new(&[text]).map(drop).map_err(|error| error.to_string())
 }
 
 fn told<T>(outcome: Outcome<T>) -> Result<(), String> {

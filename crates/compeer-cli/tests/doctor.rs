@@ -5,6 +5,8 @@
 mod support;
 
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use support::{Ended, Home, free_port};
 
 /// The findings of one check.
@@ -75,6 +77,23 @@ fn a_problem_is_exit_code_1() {
     assert!(ended.out.contains("problem  way") && ended.err.contains("there are 2 problems"), "{ended:?}");
     let events = alice.run(&["doctor", "--json"]).code(1).events();
     assert_eq!(events.last().unwrap()["exit"], "failed");
+}
+
+#[test]
+fn programs_of_the_system_inherit_no_passphrase() {
+    let alice = Home::new("alice");
+    let (bin, seen) = (alice.empty("bin"), alice.temp().join("seen"));
+    for tool in ["nft", "iptables-save", "ip6tables-save", "timedatectl"] {
+        let script = format!("#!/bin/sh\nenv >> '{}'\nexit 1\n", seen.display());
+        std::fs::write(bin.join(tool), script).unwrap();
+        std::fs::set_permissions(bin.join(tool), Permissions::from_mode(0o700)).unwrap();
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = alice.command(&["doctor"]);
+    command.env("PATH", path).env("COMPEER_LISTEN", "127.0.0.1:0").env("COMPEER_PASSPHRASE", "four words");
+    Ended::from(command.output().unwrap()).code(0);
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert!(seen.matches("LC_ALL=C").count() >= 4 && !seen.contains("PASSPHRASE"), "{seen}");
 }
 
 #[test]

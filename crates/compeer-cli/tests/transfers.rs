@@ -63,7 +63,9 @@ fn a_discarded_one_is_gone() {
     assert_eq!(files(&to), ["mine"]);
     assert_eq!(bob.run(&["transfers"]).code(0).out, "");
     bob.run(&["transfers", "--discard", &id]).code(1);
-    bob.run(&["transfers", "--resume", &id]).code(1);
+    let ended = bob.run(&["transfers", "--resume", &id]).code(1);
+    assert!(ended.err.contains(&format!("no interrupted transfer {id}")), "{}", ended.err);
+    assert!(!ended.err.contains("is kept"), "{}", ended.err);
 }
 
 /// The code is used up, but not for what it began.

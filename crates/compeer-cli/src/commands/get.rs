@@ -128,7 +128,7 @@ fn destination(output: Option<&Path>) -> Outcome<Destination> {
 
 /// Fetches; also for `transfers --resume`.
 pub(crate) async fn run(context: &Context, get: &Get, how: How) -> Outcome {
-    let transfer = RefCell::new(get.transfer.clone());
+    let transfer = RefCell::new(None);
     let outcome = Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
         let mut answers = gateway.open_call(get::KIND, get).await?;
         let (mut meter, mut first) = (Meter::default(), true);
@@ -138,6 +138,8 @@ pub(crate) async fn run(context: &Context, get: &Get, how: How) -> Outcome {
                 context.console.remark(&parse::<Looking>(body)?);
             } else if *kind == get::FOUND {
                 let found: Found = parse(body)?;
+                // One that is gone on with is there.
+                transfer.replace(get.transfer.clone());
                 if !go(context, get, how, &found, &mut answers).await? {
                     context.console.note("nothing was fetched");
                     return Ok(());

@@ -40,7 +40,7 @@ const SENDING: usize = 4;
 /// started.
 ///
 /// Paired peers may ask; with --anyone whoever reaches this peer may, with --classic old programs. Whoever finds 64 others
-/// waiting is told to try again.
+/// waiting, or has 16 of its own waiting, is told to try again.
 #[derive(Args, Debug)]
 #[command(
     group(ArgGroup::new("answer").required(true).args(["exec", "reply", "print"])),

@@ -71,7 +71,7 @@ pub(crate) fn findings(rules: Option<Vec<Rule>>, port: u16, silent: bool) -> Vec
 
 /// Parts of a rule of nftables by which it holds for some packets and not for others that are alike: what it keeps out is
 /// a flood, not a peer.
-const SOMETIMES: [&str; 5] = ["limit", "quota", "ct count", "meter", "set"];
+const SOMETIMES: [&str; 4] = ["limit", "quota", "ct count", "meter"];
 
 /// What becomes of a packet in a chain.
 enum Fate {
@@ -133,7 +133,7 @@ fn fate(chains: &BTreeMap<String, Chain>, name: &str, port: u16, jumps: usize) -
         if !parts.iter().filter(|part| part["match"].is_object()).all(|part| asks_for(&part["match"], port)) {
             continue;
         }
-        let sometimes = parts.iter().any(|part| SOMETIMES.iter().any(|word| !part[*word].is_null()));
+        let sometimes = parts.iter().any(holds_sometimes);
         for part in parts.iter().filter_map(Value::as_object) {
             let target = ["jump", "goto"].iter().find_map(|verb| part.get(*verb)?["target"].as_str());
             if let Some(target) = target {
@@ -156,6 +156,12 @@ fn fate(chains: &BTreeMap<String, Chain>, name: &str, port: u16, jumps: usize) -
         }
     }
     Fate::Open
+}
+
+/// Whether a part of a rule is one of [`SOMETIMES`], or adds to a set under such a condition. A set alone only takes note.
+fn holds_sometimes(part: &Value) -> bool {
+    let mut of_set = part["set"]["stmt"].as_array().into_iter().flatten();
+    SOMETIMES.iter().any(|word| !part[*word].is_null()) || of_set.any(holds_sometimes)
 }
 
 /// Whether a match asks for nothing but TCP and this port.
@@ -305,6 +311,11 @@ mod tests {
             assert_eq!(nft("drop", &rule("input", &let_in)), [], "{limit}");
             // What stands behind it decides.
             assert_eq!(nft("accept", &(rule("input", &dropped) + &rule("input", drop))).len(), 1);
+        }
+        for note in ["", r#", "stmt": []"#, r#", "stmt": [{"counter": {"packets": 0, "bytes": 0}}]"#] {
+            let noted = format!(r#"{{"set": {{"op": "add", "elem": 1, "set": "@seen"{note}}}}}"#);
+            let dropped = format!("{}, {noted}, {drop}", dport("26673"));
+            assert_eq!(nft("accept", &rule("input", &dropped)).len(), 1, "{noted}");
         }
         let jump = rule("input", r#"{"jump": {"target": "other"}}"#)
             + &rule("other", r#"{"reject": {"type": "tcp reset"}}"#);

@@ -2,8 +2,8 @@
 //!
 //! The command lends this node a handler: a [`Desk`] for one kind, at which so many jobs are done at a time. Requests of
 //! peers come to the desk, wait there for one of the command's idle workers (`control/on.rs`), and get what it answers.
-//! A desk has [`MAX_WAITING`] places to wait, of which one peer has [`MAX_WAITING_EACH`]; whoever finds them taken is told
-//! *busy*, and nothing ran. The bodies that wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside
+//! A desk has [`MAX_WAITING`] places to wait, of which one [`Caller`] has [`MAX_WAITING_EACH`]; whoever finds them taken is
+//! told *busy*, and nothing ran. The bodies that wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside
 //! what the workers have. A worker that goes away gives up the job it has: the caller is told *cancelled*.
 //!
 //! [`ANSWERS`] is how others learn of it: asked for a kind, this node says how many jobs of it the asker may have done
@@ -83,12 +83,15 @@ pub(crate) struct Asker {
     pub(crate) petname: Option<String>,
 }
 
-/// Who is counted as one.
+/// Who is counted as one: a paired peer, or a household of others. Keys cost nothing, so theirs count for nothing; but on
+/// this machine each is apart, as everywhere.
 type Caller = (Option<PeerId>, Option<IpAddr>);
 
-impl Asker {
-    fn caller(&self) -> Caller {
-        (self.peer, self.addr.and_then(|addr| Addr::from(addr).prefix()))
+fn caller(from: &Asker, at: Option<&Addr>) -> Caller {
+    let household = at.and_then(Addr::prefix);
+    match household {
+        Some(ip) if from.petname.is_none() && (from.peer.is_none() || !ip.is_loopback()) => (None, household),
+        _ => (from.peer, None),
     }
 }
 
@@ -169,7 +172,8 @@ impl Desk {
     async fn serve(self: Arc<Self>, state: Arc<State>, request: Request) -> Result<Option<Bytes>, Failure> {
         let (peer, name) = answers::meet(&state, &request);
         let from = Asker { peer: Some(peer), addr: None, name, petname: state.petname(peer) };
-        self.work(from, request.body().clone()).await
+        let caller = caller(&from, request.connection().path());
+        self.work(from, caller, request.body().clone()).await
     }
 
     /// The same for an old program, until that hangs up.
@@ -177,15 +181,15 @@ impl Desk {
         let addr = request.remote_addr();
         let name = format!("the old program at {addr}");
         let from = Asker { peer: None, addr: Some(addr), name, petname: None };
+        let caller = caller(&from, Some(&addr.into()));
         tokio::select! {
             biased;
-            answer = self.work(from, request.body().clone()) => answer,
+            answer = self.work(from, caller, request.body().clone()) => answer,
             () = request.hung_up() => Err(Failure::cancelled()),
         }
     }
 
-    async fn work(&self, from: Asker, body: Bytes) -> Result<Option<Bytes>, Failure> {
-        let caller = from.caller();
+    async fn work(&self, from: Asker, caller: Caller, body: Bytes) -> Result<Option<Bytes>, Failure> {
         let (answer, answered) = oneshot::channel();
         let mut job = Job { from, body, answer };
         // What has not run is *busy* also when the desk is closed: another one may be open by the next try.
@@ -379,6 +383,7 @@ pub(super) async fn on_answers(state: Arc<State>, request: Request) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use compeer::Identity;
 
     fn desk(jobs: usize) -> Arc<Desk> {
         let terms = Terms { jobs, anyone: false, classic: false, replace: false };
@@ -404,5 +409,31 @@ mod tests {
         }
         assert!(desk.next().await.is_none(), "closed for good");
         desk.closed().await;
+    }
+
+    #[test]
+    fn keys_of_one_household_are_one_caller_and_paired_peers_are_apart() {
+        let asker = |n: u8, petname: Option<&str>| Asker {
+            peer: (n > 0).then(|| Identity::from_seed(&[n; 32]).peer_id()),
+            addr: None,
+            name: String::new(),
+            petname: petname.map(Into::into),
+        };
+        let at = |text: &str| Some(text.parse::<Addr>().unwrap());
+        let of = |n, petname, at: &Option<Addr>| caller(&asker(n, petname), at.as_ref());
+        let (home, flat) = (at("192.0.2.1:5"), [at("[2001:db8::1]:5"), at("[2001:db8:0:1::2]:6")]);
+        // Four keys, and an old program, in one household.
+        let waiting = Waiting::default();
+        let places: Vec<_> =
+            (0..4 * MAX_WAITING_EACH).filter_map(|i| waiting.place(of((i % 5) as u8, None, &home))).collect();
+        assert_eq!(places.len(), MAX_WAITING_EACH);
+        assert!(waiting.place(of(1, Some("bob"), &home)).is_some(), "a paired peer is counted by itself");
+        assert!(waiting.place(of(2, None, &at("192.0.2.2:5"))).is_some(), "another household");
+        assert_eq!(of(1, None, &flat[0]), of(2, None, &flat[1]));
+        // On this machine, and where there is no address, each key is one; old programs have none.
+        for here in [at("127.0.0.1:5"), at("[::1]:5"), None] {
+            assert_ne!(of(1, None, &here), of(2, None, &here), "{here:?}");
+        }
+        assert_eq!(of(0, None, &at("127.0.0.1:5")), of(0, None, &at("127.0.0.1:6")));
     }
 }

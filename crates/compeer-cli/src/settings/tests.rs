@@ -146,6 +146,7 @@ fn wrong_types_say_what_is_expected() {
         ("limit = '10'", "needs a unit"),
         ("name = ''", "1 to"),
         ("advertise = ['a b']", "advertise"),
+        ("exclude = ['[']", "[ is no pattern"),
         ("log = true", "the path of a file"),
     ] {
         let error = parse(text).unwrap_err();
@@ -225,6 +226,7 @@ fn a_value_that_is_none_is_not_written() {
             ("qr", &["perhaps"]),
             ("listen", &["localhost"]),
             ("limit", &["10"]),
+            ("exclude", &["*.tmp", "["]),
             ("nam", &["x"]),
         ] {
             let values: Vec<_> = values.iter().map(ToString::to_string).collect();
