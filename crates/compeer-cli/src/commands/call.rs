@@ -74,7 +74,7 @@ pub(crate) struct Call {
     /// With --spread: ask every connected peer, not only those paired or joined; they see the lines
     #[arg(long, hide_env_values = true, env = "COMPEER_ANYONE", value_parser = BoolishValueParser::new())]
     pub(crate) anyone: bool,
-    /// With --spread: after how long a line is overdue [default: four times what half of the lines take, 2s at least]
+    /// With --spread: after how long a line is overdue [default: four times what half of the lines take, 2s at least; --timeout until five are done]
     #[arg(long, hide_env_values = true, env = "COMPEER_OVERDUE", value_name = "D", value_parser = crate::duration::parse)]
     pub(crate) overdue: Option<Duration>,
     /// With --spread: print what comes of the lines as it comes

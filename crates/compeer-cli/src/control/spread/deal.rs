@@ -8,8 +8,8 @@
 //! counts, and no other is told.
 //!
 //! Memory is bounded: [`MAX_LINES`] lines that were read and not handed over, [`MAX_READ`] bytes of them and of their answers,
-//! and [`MAX_HELD`] with the answers to come: a line that is being asked counts for as much as the largest answer so far, and
-//! [`LEAST_ANSWER`] at least. Beyond that no line is dealt but the oldest, for which all others wait.
+//! and [`MAX_HELD`] with the answers to come: a line that is being asked counts for as much as the largest of the last
+//! [`REMEMBERED`] answers, and [`LEAST_ANSWER`] at least. Beyond that no line is dealt but the oldest, for which all others wait.
 //!
 //! Time is what has passed since the spread began.
 
@@ -38,6 +38,12 @@ pub(super) const MAX_READ: usize = MAX_HELD / 2;
 /// What an answer is expected to have. Unit: bytes. So at most 512 lines are asked at a time, however small their answers
 /// have been, and what comes is 512 MiB at most if all of them turn out as large as can be.
 pub(super) const LEAST_ANSWER: usize = 64 * 1024;
+
+/// Answers of which the largest is what another is expected to have. A guess: as many as tell how long lines take.
+const REMEMBERED: usize = 64;
+
+/// Peers beyond which none that has gone is remembered. A guess: some times as many as are asked at once.
+const MAX_SEATS: usize = 1024;
 
 /// The most that one peer is given at a time, whatever it says. Unit: lines.
 pub(super) const MAX_WINDOW: usize = 512;
@@ -89,6 +95,8 @@ pub(super) struct Deal {
     /// How many peers are being asked, for all lines.
     running: usize,
     held: usize,
+    /// Of the last answers, and what the next is expected to have.
+    sizes: VecDeque<usize>,
     largest: usize,
     /// When an answer came last, when somebody was at work last who did not finish, or when there began to be lines.
     heard: Duration,
@@ -123,6 +131,7 @@ impl Deal {
             seats: BTreeMap::new(),
             running: 0,
             held: 0,
+            sizes: VecDeque::new(),
             largest: LEAST_ANSWER,
             heard: Duration::ZERO,
         }
@@ -161,9 +170,10 @@ impl Deal {
         self.clear(peer);
     }
 
-    /// Forgets a peer of which there is nothing to remember.
+    /// Forgets a peer that has gone, unless it was overtaken: its rest goes on when it comes back.
     fn clear(&mut self, peer: PeerId) {
-        if self.seats.get(&peer).is_some_and(Seat::is_gone) {
+        let full = self.seats.len() > MAX_SEATS;
+        if self.seats.get(&peer).is_some_and(|seat| seat.is_gone() && (full || !seat.was_overtaken())) {
             self.seats.remove(&peer);
         }
     }
@@ -300,7 +310,11 @@ impl Deal {
             self.held -= body.len();
         }
         self.held += size(&answer);
-        self.largest = self.largest.max(size(&answer));
+        self.sizes.push_back(size(&answer));
+        if self.sizes.len() > REMEMBERED {
+            self.sizes.pop_front();
+        }
+        self.largest = self.sizes.iter().copied().fold(LEAST_ANSWER, usize::max);
         *place = Line::Done(answer);
         self.ready.push_back(line);
     }

@@ -67,9 +67,14 @@ impl Seat {
         self.running > 0 || (self.says > 0 && !self.gave_back)
     }
 
-    /// Whether there is nothing to remember of it.
+    /// Whether it neither answers nor is asked.
     pub(super) fn is_gone(&self) -> bool {
         self.says == 0 && self.running == 0
+    }
+
+    /// Whether another peer was faster since it last answered.
+    pub(super) fn was_overtaken(&self) -> bool {
+        self.overtaken > 0
     }
 
     /// Whether it answers and does not rest, so that lines may wait for it.

@@ -381,12 +381,37 @@ fn what_is_being_asked_counts_as_an_answer() {
     let large = Bytes::from(vec![0; 1 << 20]);
     deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(large)), NOW);
     handed_over(&mut deal);
-    while asked.len() >= 32 {
+    for _ in 1..REMEMBERED {
         assert!(deal.next(NOW).is_none());
         let dealt = asked.remove(0);
         answered(&mut deal, &dealt, NOW);
         handed_over(&mut deal);
     }
+    // That is forgotten when the last ones were small.
+    let dealt = asked.remove(0);
+    answered(&mut deal, &dealt, NOW);
     asked.extend(all(&mut deal, NOW));
-    assert_eq!(asked.len(), 32);
+    assert_eq!(asked.len(), most);
+}
+
+#[test]
+fn who_goes_and_comes_back_rests_on() {
+    let mut deal = rested();
+    deal.seat(id(1), 0, 0);
+    deal.seat(id(1), 1, 1);
+    (0..2).for_each(|_| deal.take(Bytes::new(), seconds(11)));
+    assert_eq!(pairs(&all(&mut deal, seconds(11))), [(1, id(2))]);
+    // Not for ever, when there are very many.
+    let other = |number: usize| {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        compeer::Identity::from_seed(&seed).peer_id()
+    };
+    for number in 1..=2 * MAX_SEATS {
+        let peer = other(number);
+        deal.seat(peer, 1, 1);
+        deal.seats.get_mut(&peer).unwrap().overtaken(seconds(10), seconds(11));
+        deal.seat(peer, 0, 0);
+    }
+    assert_eq!(deal.seats.len(), MAX_SEATS);
 }
