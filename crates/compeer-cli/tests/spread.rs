@@ -5,8 +5,10 @@ mod support;
 
 use compeer::{Failure, Peer, Request};
 use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use support::{Home, Running, until};
+use support::{Ended, Home, Running, until};
 
 /// A machine that works on lines.
 struct Worker {
@@ -328,6 +330,23 @@ fn a_line_that_is_too_long_fails_alone() {
     assert_eq!(ended.out, "one\n\nthree\n");
     assert!(ended.err.contains("line 2: it is longer than 1048576 bytes"), "{}", ended.err);
     assert!(ended.err.contains("1 of 3 lines failed"), "{}", ended.err);
+}
+
+/// What was read before is worked on.
+#[test]
+fn input_that_breaks_off_with_an_error_is_no_success() {
+    let worker = Worker::new("bob", "cat", &["--anyone"]);
+    let alice = Home::new("alice");
+    let (mut mine, mut theirs) = UnixStream::pair().unwrap();
+    mine.write_all(b"1\n2\n").unwrap();
+    // Bytes that nobody has read when it is closed: the other end is told that it was reset, after the lines.
+    theirs.write_all(b"unread").unwrap();
+    let mut command = alice.command(&["call", "--spread", "WORK", "-", "--to", &worker.on.address]);
+    command.stdin(OwnedFd::from(theirs));
+    drop(mine);
+    let ended = Ended::from(command.output().unwrap()).code(1);
+    assert_eq!(ended.out, "1\n2\n");
+    assert!(ended.err.contains("cannot read standard input"), "{}", ended.err);
 }
 
 #[test]

@@ -9,9 +9,11 @@ mod people;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 
 use compeer_share::classic::JoinError;
 use compeer_share::limits;
+use futures_util::FutureExt;
 use old::{ask, frame, heard, old, publish, reply, until};
 use people::{Person, SOON, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,16 +93,27 @@ async fn joined_is_who_was_taken_in_and_not_who_has_others_in_its_roster() {
     ask(&filer, full_at, "JOIN", "other 127.0.0.1 4444").await;
     let error = within(classic.join(full_at, 1)).await.unwrap_err();
     assert!(matches!(error, JoinError::NoRoom), "{error}");
-    // Nobody is left when the last one has gone, and not before.
-    let alone = tokio::spawn({
-        let classic = classic.clone();
-        async move { classic.alone().await }
-    });
+    // Who joined us is nobody whom we joined.
     assert_eq!(classic.members().len(), 1);
-    assert!(!alone.is_finished());
-    ask(&filer, at, "QUIT", "somebody").await;
-    within(alone).await.unwrap();
-    assert!(classic.members().is_empty());
+    within(classic.alone()).await;
+}
+
+/// Nobody is left when the last one that was joined has gone, and not before. Others stay, and do not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joined_by_himself_is_not_who_was_joined() {
+    let (filer, classic, at) = old(0, None).await;
+    let (_other, other, other_at) = old(0, None).await;
+    ask(&filer, at, "JOIN", "somebody 127.0.0.1 4444").await;
+    // They join each other: it is in already.
+    assert_eq!(within(other.join(at, 1)).await.unwrap(), 1);
+    within(classic.alone()).await;
+    assert_eq!(within(classic.join(other_at, 1)).await.unwrap(), 1);
+    assert_eq!(classic.members().len(), 2);
+    let mut alone = pin!(classic.alone());
+    assert!(alone.as_mut().now_or_never().is_none());
+    within(other.leave()).await;
+    within(alone).await;
+    assert_eq!(classic.members().len(), 1);
 }
 
 /// The first copy of a search to come by may be one that goes no further.

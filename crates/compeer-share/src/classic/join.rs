@@ -64,11 +64,11 @@ impl Classic {
         if joined == 0 { Err(JoinError::NoRoom) } else { Ok(joined) }
     }
 
-    /// Waits until nobody is in the roster.
+    /// Waits until nobody is in the roster whom this side joined; those that joined it by themselves do not count.
     pub async fn alone(&self) {
-        let mut size = self.inner.roster().size();
+        let mut joined = self.inner.roster().joined();
         // The sender lives as long as the roster.
-        let _ = size.wait_for(|size| *size == 0).await;
+        let _ = joined.wait_for(|joined| *joined == 0).await;
     }
 
     /// Says QUIT to all in the roster.
@@ -108,8 +108,7 @@ impl Inner {
             |reply: &Message| reply.kind == "REPL" || reply.text().starts_with("Join: peer already inserted");
         let joined = joined.first().is_some_and(knows_us);
         if joined {
-            // It may be in already.
-            let _ = self.roster().add(member, None, &[]);
+            self.roster().join(member);
         }
         let listed = self.ask(at, "LIST", String::new()).await.unwrap_or_default();
         // No roster has more, and all of them are remembered until they are visited.

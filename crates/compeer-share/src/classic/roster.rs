@@ -35,6 +35,8 @@ struct Entry {
     at: Option<Addr>,
     /// It has answered to its name.
     answers: bool,
+    /// We have joined it, whoever had it taken in.
+    joined: bool,
     misses: u32,
 }
 
@@ -44,14 +46,15 @@ pub(super) struct Roster {
     own: String,
     most: usize,
     all: Vec<Entry>,
-    size: watch::Sender<usize>,
+    /// How many of them we have joined.
+    joined: watch::Sender<usize>,
 }
 
 impl Roster {
     /// For at most `most` (0: [`MAX_CLASSIC`]).
     pub(super) fn new(own: String, most: usize) -> Self {
         let most = if most == 0 { MAX_CLASSIC } else { most.min(MAX_CLASSIC) };
-        Roster { own, most, all: Vec::new(), size: watch::Sender::new(0) }
+        Roster { own, most, all: Vec::new(), joined: watch::Sender::new(0) }
     }
 
     /// Takes somebody in; never changes one that is there. `own`: the addresses of this machine.
@@ -70,14 +73,27 @@ impl Roster {
                 Some(named.unwrap_or(SocketAddr::new(from, member.port)).into())
             }
         };
-        self.all.push(Entry { member, by, at, answers: by.is_none(), misses: 0 });
-        self.size.send_replace(self.all.len());
+        self.all.push(Entry { member, by, at, answers: by.is_none(), joined: by.is_none(), misses: 0 });
+        self.count();
         Ok(())
     }
 
-    /// How many there are, as it changes.
-    pub(super) fn size(&self) -> watch::Receiver<usize> {
-        self.size.subscribe()
+    /// We have joined one, who may have joined us before.
+    pub(super) fn join(&mut self, member: Member) {
+        match self.all.iter_mut().find(|entry| entry.member.id == member.id) {
+            Some(entry) => entry.joined = true,
+            None => drop(self.add(member, None, &[])),
+        }
+        self.count();
+    }
+
+    /// How many there are whom we have joined, as it changes.
+    pub(super) fn joined(&self) -> watch::Receiver<usize> {
+        self.joined.subscribe()
+    }
+
+    fn count(&self) {
+        self.joined.send_replace(self.all.iter().filter(|entry| entry.joined).count());
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -106,7 +122,7 @@ impl Roster {
         };
         let before = self.all.len();
         self.all.retain(|entry| entry.member.id != id || !may(entry));
-        self.size.send_replace(self.all.len());
+        self.count();
         self.all.len() < before
     }
 
@@ -125,7 +141,7 @@ impl Roster {
     pub(super) fn missed(&mut self, id: &str) {
         self.all.iter_mut().filter(|entry| entry.member.id == id).for_each(|entry| entry.misses += 1);
         self.all.retain(|entry| entry.misses < CLASSIC_MISSES);
-        self.size.send_replace(self.all.len());
+        self.count();
     }
 
     /// All, in the order in which they came.

@@ -14,7 +14,6 @@ use crate::input::{self, Line};
 use crate::node::Settings;
 use compeer::{Bytes, PeerId, Sender, text};
 use serde::Serialize;
-use std::pin::pin;
 
 /// Why a line is not asked.
 const TOO_LONG: &str = "it is longer than 1048576 bytes, the most one message holds";
@@ -38,28 +37,15 @@ impl Call {
         }
         Gateway::through(context, Settings::alone(), async |gateway: &Gateway| {
             let mut answers = gateway.open_call(spread::KIND, &question).await?;
-            let mut feeding = tokio::spawn(feed(answers.sender()));
-            let (mut fed, mut unread, mut tally) = (false, None, Tally::default());
-            loop {
-                let mut next = pin!(next(&mut answers));
-                let told = loop {
-                    tokio::select! {
-                        biased;
-                        told = &mut next => break told?,
-                        outcome = &mut feeding, if !fed => {
-                            fed = true;
-                            // What was read before is worked on.
-                            unread = outcome.unwrap_or_else(|error| Err(CommandError::failed(error.to_string()))).err();
-                        }
-                    }
-                };
+            let feeding = tokio::spawn(feed(answers.sender()));
+            let mut tally = Tally::default();
+            while let Some(told) = next(&mut answers).await? {
                 let (done, reply) = match told {
-                    Some(Told::Done(done, reply)) => (done, reply),
-                    Some(Told::Apart(error)) => {
+                    Told::Done(done, reply) => (done, reply),
+                    Told::Apart(error) => {
                         context.console.note(&format!("without a peer: {error}"));
                         continue;
                     }
-                    None => return unread.map_or_else(|| tally.outcome(), Err),
                 };
                 tally.add(&done);
                 // Nobody reads any more: leaving cancels what is left.
@@ -67,6 +53,9 @@ impl Call {
                     return Ok(());
                 }
             }
+            // The node is done when all that could be read is; whether that was all is known here alone.
+            feeding.await.map_err(|error| CommandError::failed(error.to_string()))??;
+            tally.outcome()
         })
         .await
     }
