@@ -163,10 +163,7 @@ impl Link {
 
     /// Nothing is under way either way.
     fn is_unused(&self, state: &State) -> bool {
-        state.session.is_idle()
-            && state.is_all_out()
-            && state.one_way.is_idle()
-            && self.streams.load(Ordering::Relaxed) == 0
+        state.is_idle() && self.streams.load(Ordering::Relaxed) == 0
     }
 
     /// What household the other side is in, if its address says so.

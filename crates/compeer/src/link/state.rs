@@ -219,9 +219,9 @@ impl State {
             || self.session.next_timeout() < self.alarm
     }
 
-    /// Nothing of what the session gave is still to be written.
-    pub(super) fn is_all_out(&self) -> bool {
-        self.io.as_ref().is_some_and(Io::is_out)
+    /// No request is under way either way, and all that was said is written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.is_idle() && self.one_way.is_idle() && self.io.as_ref().is_some_and(Io::is_out)
     }
 
     /// Writes what there is to write; `Ready` when all of it is out.
