@@ -8,7 +8,8 @@
 //!
 //! 1. takes [`poll_event`](Session::poll_event) until it is empty,
 //! 2. writes [`transmit`](Session::transmit) until it is empty, telling
-//!    [`advance`](Session::advance) what the socket took,
+//!    [`advance`](Session::advance) what the socket took, or takes it away with
+//!    [`transmit_into`](Session::transmit_into) to write it beside other calls,
 //! 3. sets its timer to [`next_timeout`](Session::next_timeout), calling
 //!    [`handle_timeout`](Session::handle_timeout) when it fires, after having
 //!    read what there was to read.

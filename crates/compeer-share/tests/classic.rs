@@ -14,7 +14,7 @@ use std::time::Duration;
 use compeer::{Identity, classic};
 use compeer_share::classic::{Classic, JoinError};
 use compeer_share::{Access, Offer, limits};
-use old::{ask, frame, heard, listener, old, publish, reply, until};
+use old::{ask, frame, heard, listener, old, publish, read, reply, until};
 use people::{Person, SOON, noise, within};
 use serde_json::Value;
 
@@ -218,18 +218,13 @@ fn crowd() -> (SocketAddr, Arc<AtomicUsize>) {
     let counted = asked.clone();
     std::thread::spawn(move || {
         for mut tcp in listener.incoming().flatten() {
-            let mut header = [0; 8];
-            if tcp.read_exact(&mut header).is_err() {
-                continue;
-            }
-            let mut body = vec![0; u32::from_be_bytes(header[4..].try_into().unwrap()) as usize];
-            tcp.read_exact(&mut body).unwrap();
-            let answer = match &header[..4] {
-                b"NAME" => {
+            let Some((kind, _)) = read(&mut tcp) else { continue };
+            let answer = match kind.as_str() {
+                "NAME" => {
                     let n = counted.fetch_add(1, Ordering::SeqCst);
                     frame("REPL", &format!("one-of-us-{n}"))
                 }
-                b"LIST" => {
+                "LIST" => {
                     let n = counted.load(Ordering::SeqCst);
                     let all =
                         (0..1000).map(|m| frame("REPL", &format!("p{n}-{m} {} {}", at.ip(), at.port())));

@@ -7,14 +7,14 @@ mod old;
 mod people;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 
 use compeer_share::classic::JoinError;
 use compeer_share::limits;
 use futures_util::FutureExt;
-use old::{ask, frame, heard, old, publish, reply, until};
+use old::{ask, frame, heard, old, publish, read, reply, until};
 use people::{Person, SOON, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -53,16 +53,11 @@ fn program(mut answer: impl FnMut(&str, String) -> Vec<u8> + Send + 'static) -> 
     let at = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut tcp in listener.incoming().flatten() {
-            let mut header = [0; 8];
-            if tcp.read_exact(&mut header).is_err() {
-                continue;
-            }
-            let mut body = vec![0; u32::from_be_bytes(header[4..].try_into().unwrap()) as usize];
-            tcp.read_exact(&mut body).unwrap();
-            let answer = match std::str::from_utf8(&header[..4]).unwrap() {
+            let Some((kind, text)) = read(&mut tcp) else { continue };
+            let answer = match kind.as_str() {
                 "NAME" => frame("REPL", &at.to_string()),
                 "JOIN" => frame("REPL", "Join: peer added: x"),
-                kind => answer(kind, String::from_utf8(body).unwrap()),
+                kind => answer(kind, text),
             };
             let _ = tcp.write_all(&answer);
         }

@@ -262,24 +262,35 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// A request that is printed.
+/// Who asked for what.
 #[derive(Serialize)]
-struct Asked {
-    event: &'static str,
+struct Who {
     peer: Option<PeerId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     addr: Option<SocketAddr>,
     name: String,
     kind: String,
+}
+
+impl Who {
+    fn new(from: &Asker, kind: &str) -> Who {
+        Who { peer: from.peer, addr: from.addr, name: from.name.clone(), kind: kind.to_string() }
+    }
+}
+
+/// A request that is printed.
+#[derive(Serialize)]
+struct Asked {
+    event: &'static str,
+    #[serde(flatten)]
+    who: Who,
     #[serde(flatten)]
     body: super::call::Body,
 }
 
 impl Asked {
     fn new(from: &Asker, kind: &str, body: &[u8]) -> Asked {
-        let (name, kind) = (from.name.clone(), kind.to_string());
-        let body = super::call::Body::new(body);
-        Asked { event: "request", peer: from.peer, addr: from.addr, name, kind, body }
+        Asked { event: "request", who: Who::new(from, kind), body: super::call::Body::new(body) }
     }
 }
 
@@ -293,23 +304,19 @@ impl Report for Asked {
 #[derive(Serialize)]
 struct Failed {
     event: &'static str,
-    peer: Option<PeerId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    addr: Option<SocketAddr>,
-    name: String,
-    kind: String,
+    #[serde(flatten)]
+    who: Who,
     message: String,
 }
 
 impl Failed {
     fn new(from: &Asker, kind: &str, message: String) -> Failed {
-        let (name, kind) = (from.name.clone(), kind.to_string());
-        Failed { event: "failed", peer: from.peer, addr: from.addr, name, kind, message }
+        Failed { event: "failed", who: Who::new(from, kind), message }
     }
 }
 
 impl Report for Failed {
     fn human(&self) -> String {
-        format!("* {} for {}: {}", text::escape(&self.kind), self.name, text::escape(&self.message))
+        format!("* {} for {}: {}", text::escape(&self.who.kind), self.who.name, text::escape(&self.message))
     }
 }

@@ -47,19 +47,9 @@ pub(crate) struct Send {
     pub(crate) to: Vec<String>,
 }
 
-/// The arguments that `send` and `share` have in common.
+/// A switch that a ticket is shown with; it can be turned off when the file turns it on.
 #[derive(Args, Debug)]
-pub(crate) struct What {
-    /// Files and folders; for `send`, `-` is standard input
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// What to call it [default: the name of the file or folder]
-    // Not COMPEER_NAME: that is this peer's own name.
-    #[arg(long, hide_env_values = true, env = "COMPEER_SHARE_NAME", value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Leave out what fits this pattern, as in '*.tmp' or 'target/**'; repeatable
-    #[arg(long, hide_env_values = true, env = "COMPEER_EXCLUDE", value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
+pub(crate) struct Qr {
     /// Show the ticket as a QR code too
     #[arg(
         long,
@@ -75,6 +65,23 @@ pub(crate) struct What {
         hide_default_value = true
     )]
     pub(crate) qr: bool,
+}
+
+/// The arguments that `send` and `share` have in common.
+#[derive(Args, Debug)]
+pub(crate) struct What {
+    /// Files and folders; for `send`, `-` is standard input
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// What to call it [default: the name of the file or folder]
+    // Not COMPEER_NAME: that is this peer's own name.
+    #[arg(long, hide_env_values = true, env = "COMPEER_SHARE_NAME", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Leave out what fits this pattern, as in '*.tmp' or 'target/**'; repeatable
+    #[arg(long, hide_env_values = true, env = "COMPEER_EXCLUDE", value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) qr: Qr,
     /// Send no faster than this, all receivers together, as in 500k or 10M bytes per second
     #[arg(long, hide_env_values = true, env = "COMPEER_LIMIT", value_name = "RATE", value_parser = crate::size::parse_rate)]
     pub(crate) limit: Option<u64>,
@@ -115,7 +122,7 @@ impl Send {
         let outcome = Gateway::through(context, alone, async |gateway: &Gateway| {
             let mut answers = gateway.open_call(offer::KIND, &offer).await?;
             let offered = made(context, &mut answers).await?;
-            notes(context, &offered, self.what.qr);
+            notes(context, &offered, self.what.qr.qr);
             context.console.show(&offered);
             if self.many {
                 context.console.note("serves until ctrl-c");

@@ -85,7 +85,7 @@ impl Share {
             offer.keep = status.role == Role::Up;
             let mut answers = gateway.open_call(offer::KIND, &offer).await?;
             let offered = send::made(context, &mut answers).await?;
-            send::notes(context, &offered, self.what.qr);
+            send::notes(context, &offered, self.what.qr.qr);
             context.console.show(&Shared(&offered));
             if offer.keep {
                 return Ok(());

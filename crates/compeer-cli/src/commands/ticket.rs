@@ -10,8 +10,7 @@ use crate::gateway::Gateway;
 use crate::node::Settings;
 use crate::node::listen::Listening;
 use crate::qr;
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
+use clap::Args;
 use serde::Serialize;
 
 /// Print this peer's ticket: its id and every address where it may be reached.
@@ -33,21 +32,8 @@ pub(crate) struct Ticket {
         value_delimiter = ','
     )]
     pub(crate) advertise: Vec<String>,
-    /// Show the ticket as a QR code too
-    #[arg(
-        long,
-        hide_env_values = true,
-        env = "COMPEER_QR",
-        value_name = "BOOL",
-        value_parser = BoolishValueParser::new(),
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true
-    )]
-    pub(crate) qr: bool,
+    #[command(flatten)]
+    pub(crate) qr: super::send::Qr,
 }
 
 impl Ticket {
@@ -62,7 +48,7 @@ impl Ticket {
                     .console
                     .note(&format!("another program has port {port}: `compeer up` will use another one"));
             }
-            if self.qr {
+            if self.qr.qr {
                 qr::show(&context.console, &made.ticket);
             }
             context.console.show(&Printed { event: "ticket", ticket: made.ticket });

@@ -122,20 +122,20 @@ async fn of_a_list_so_many_are_remembered_as_a_roster_has() {
     person.peer.shutdown().await;
 }
 
+/// Another peer on that network, at 10.0.0.2, that shares nothing.
+fn neighbour(network: &MemoryNetwork) -> compeer::Builder {
+    let identity = Identity::from_seed(&[2; 32]);
+    let transport = network.transport(identity.peer_id(), [10, 0, 0, 2].into());
+    Peer::builder().transport(transport).identity(identity).listen("10.0.0.2:1")
+}
+
 /// A list that is none is charged as far as it came, and not as far as it was claimed to come.
 #[tokio::test]
 async fn a_list_counts_as_far_as_it_came() {
     const LEFT: usize = 1024 * 1024;
     let network = MemoryNetwork::new(1);
     let person = Person::new(&network, 1).await;
-    let identity = Identity::from_seed(&[2; 32]);
-    let near = Peer::builder()
-        .transport(network.transport(identity.peer_id(), [10, 0, 0, 2].into()))
-        .identity(identity)
-        .listen("10.0.0.2:1")
-        .spawn()
-        .await
-        .unwrap();
+    let near = neighbour(&network).spawn().await.unwrap();
     let comes = Arc::new(AtomicUsize::new(0));
     let gives = comes.clone();
     let handler = move |mut stream: Stream| {
@@ -246,15 +246,8 @@ async fn so_many_shares_are_looked_into_for_one_search() {
 async fn a_search_among_native_peers_has_its_time() {
     let network = MemoryNetwork::new(1);
     let person = Person::new(&network, 1).await;
-    let identity = Identity::from_seed(&[2; 32]);
-    let near = Peer::builder()
-        .transport(network.transport(identity.peer_id(), [10, 0, 0, 2].into()))
-        .identity(identity)
-        .listen("10.0.0.2:1")
-        .handle("compeer/share/find", |_: compeer::Request| std::future::pending::<Result<(), Failure>>())
-        .spawn()
-        .await
-        .unwrap();
+    let silent = |_: compeer::Request| std::future::pending::<Result<(), Failure>>();
+    let near = neighbour(&network).handle("compeer/share/find", silent).spawn().await.unwrap();
     person.peer.connect(near.addr()).await.unwrap();
     let began = person.inner().now();
     assert_eq!(person.inner().find_elsewhere("tiger", loopback(0)).await, None);
