@@ -10,6 +10,7 @@
 //! * [`ext`]: how structures grow without changing.
 //! * [`frame`] and [`session`]: the wire, and the state machine of one connection.
 //! * [`classic`]: the frame of the 2007 protocol, for old programs.
+//! * [`overlay`]: finding any peer, and who has a content, by asking few.
 //! * [`limits`]: every bound, with unit and reason.
 //! * [`text`]: foreign text made fit to be shown.
 //!
@@ -25,6 +26,7 @@ pub mod frame;
 mod kind;
 pub mod limits;
 pub mod opening;
+pub mod overlay;
 pub mod peer_id;
 pub mod session;
 pub mod text;

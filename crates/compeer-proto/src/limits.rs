@@ -205,3 +205,86 @@ pub const CLASSIC_MAX_BODY: u32 = MAX_BODY;
 
 /// Longest payload of a classic reply, which may be a whole file. Unit: bytes. A guess: a client keeps it in memory.
 pub const CLASSIC_MAX_REPLY: u32 = 64 * 1024 * 1024;
+
+// overlay
+
+/// Peers in a bucket of the table, and peers that keep a record. Unit: peers. The k of Kademlia (2002, §2.2): so many that they
+/// are not likely to be all gone within an hour.
+pub const BUCKET: usize = 20;
+
+/// Reached peers that wait for a place in a full bucket. Unit: peers. A guess: a few, since only the newest is likely to be
+/// there still when a place is free.
+pub const BUCKET_WAITING: usize = 5;
+
+/// Peers of one network (/24 or /48) in a bucket. Unit: peers. Who has one network shall not fill a bucket with it.
+pub const PER_NETWORK: usize = 2;
+
+/// Queries of one look-up under way on one of its paths when some are slow. Unit: queries. The α of Kademlia (§2.3).
+pub const ALPHA: usize = 3;
+
+/// Disjoint paths of a look-up. Unit: paths. The d of S/Kademlia (2007, §4.3): a fifth of all hostile is survived.
+pub const PATHS: usize = 4;
+
+/// Peers that one path of a look-up goes on to ask when nothing nearer comes up. Unit: peers. All paths together find
+/// [`BUCKET`] with some to spare.
+pub const PATH_WIDTH: usize = 8;
+
+/// Queries of one path in all. Unit: queries. Hostile answers can lead on for ever; honest ones end after log n.
+pub const MAX_PATH_QUERIES: usize = 48;
+
+/// Peers that one path knows of and has not asked. Unit: peers.
+pub const MAX_PATH_KNOWN: usize = 64;
+
+/// Look-ups under way. Unit: look-ups. More wait in the program that asks, or are told *busy*. A guess.
+pub const MAX_LOOKUPS: usize = 64;
+
+/// Silence after which a query is slow, and its path asks one more. A guess: twice a long round trip.
+pub const QUERY_SLOW: Duration = Duration::from_millis(700);
+
+/// Silence after which a query has failed. A dial and a handshake over a bad line fit.
+pub const QUERY_FAILS: Duration = Duration::from_secs(6);
+
+/// Most addresses of a peer in the overlay. Unit: addresses. A guess: who has more names the best.
+pub const MAX_CONTACT_ADDRS: usize = 4;
+
+/// Most carriers a record names. Unit: peers. A guess: all of them gone at once is rare.
+pub const MAX_CARRIERS: usize = 3;
+
+/// Longest record of the overlay. Unit: bytes. Four addresses by long names and three carriers fit.
+pub const MAX_OVERLAY_RECORD: usize = 2048;
+
+/// How long a record of the overlay lasts. Longer ones are refused.
+pub const OVERLAY_RECORD_LASTS: Duration = Duration::from_secs(2 * 3600);
+
+/// How often a peer publishes its records anew. Of the twenty that keep one, a tenth gone each minute, seven are left by then.
+pub const REPUBLISH: Duration = Duration::from_secs(600);
+
+/// How much the wall clocks of two peers may differ. A guess.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
+/// Records kept for others. Unit: records. With [`MAX_OVERLAY_RECORD`] at most 16 MiB.
+pub const MAX_RECORDS_KEPT: usize = 8 * 1024;
+
+/// Records kept of one key: so many providers of a content. Unit: records.
+pub const MAX_RECORDS_OF_KEY: usize = 64;
+
+/// Records kept of one publisher. Unit: records. The keys near to one peer are few, and so are the records of one publisher there.
+pub const MAX_RECORDS_OF_PUBLISHER: usize = 128;
+
+/// Records of one's own that are published. Unit: records. A guess: each costs a look-up in [`REPUBLISH`].
+pub const MAX_PUBLISHED: usize = 256;
+
+/// Records in an answer. Unit: records. With [`BUCKET`] contacts they fit a message.
+pub const MAX_RECORDS_TOLD: usize = 32;
+
+/// Peers to be tested that wait for it. Unit: peers. A stranger who calls makes us call back at most so many at once.
+pub const MAX_TESTS: usize = 16;
+
+/// Time between two looks at the table: one silent peer tested, one stale bucket refreshed.
+pub const UPKEEP: Duration = Duration::from_secs(30);
+
+/// Time after which a bucket that nobody looked into is refreshed. Kademlia, §2.3.
+pub const BUCKET_STALE: Duration = Duration::from_secs(3600);
+
+/// Silence after which a peer of the table is tested at the next look.
+pub const SILENT: Duration = Duration::from_secs(900);

@@ -1,0 +1,483 @@
+//! The overlay: finding any peer, and who has a content, by asking few.
+//!
+//! [`Overlay`] is the machine of one peer: Kademlia (Maymounkov and Mazières, 2002) with the disjoint paths of
+//! S/Kademlia (Baumgart and Mies, 2007). It has a [`table`] of peers, few of each distance, runs look-ups,
+//! keeps records of others, and has its own kept by the [`BUCKET`] peers closest to their key.
+//!
+//! It sends nothing and reads no clock. The contract, as in `session`: call a verb (`look_up`,
+//! `answered`, …) with the time, then take all of [`Overlay::poll`]; call [`Overlay::tick`] when
+//! [`Overlay::wake`] has come. Each [`Effect::Ask`] and [`Effect::Test`] is answered by one
+//! `answered` or `failed`; those that are not fail by themselves after a while.
+//!
+//! Who calls is not thereby in the table. Somebody is who was reached where it says it is: a caller is
+//! tested by calling it back, and whoever cannot be called is served as a client of the overlay.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::limits::{
+    BUCKET, BUCKET_STALE, MAX_LOOKUPS, MAX_PUBLISHED, MAX_RECORDS_TOLD, MAX_TESTS, QUERY_FAILS, QUERY_SLOW,
+    REPUBLISH, SILENT, UPKEEP,
+};
+use crate::{PeerId, Time};
+
+mod chance;
+mod contact;
+mod key;
+mod lookup;
+mod record;
+mod store;
+pub mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use chance::Chance;
+pub use contact::Contact;
+pub use key::{Distance, Key};
+use lookup::Lookup;
+pub use lookup::{Goal, Outcome, Step, StepEnd};
+pub use record::{Record, RecordError, Subject};
+pub use store::{Refused, Store};
+use table::{Placed, Table};
+pub use wire::{Answer, Find, Malformed};
+
+/// The overlay as one peer sees it.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    me: PeerId,
+    key: Key,
+    table: Table,
+    store: Store,
+    chance: Chance,
+    lookups: BTreeMap<u64, Running>,
+    queries: BTreeMap<u64, Query>,
+    /// Peers to be called back; those that failed stay a while, so that they are not called again at once.
+    tests: BTreeMap<PeerId, Test>,
+    published: BTreeMap<Subject, Published>,
+    effects: VecDeque<Effect>,
+    next_number: u64,
+    upkeep: Time,
+    /// Something failed since the last look at the table: look again soon.
+    shaken: bool,
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask a peer. Ends with [`Overlay::answered`] or [`Overlay::failed`].
+    Ask {
+        /// The number of the query.
+        query: u64,
+        /// Whom.
+        to: Arc<Contact>,
+        /// Who told of it: the way to it may lead over that peer.
+        by: Option<PeerId>,
+        /// What.
+        find: Find,
+    },
+    /// Have a peer keep a record. Nothing is awaited.
+    Keep {
+        /// Whom.
+        to: Arc<Contact>,
+        /// What.
+        record: Arc<Record>,
+    },
+    /// Call a peer at its first address and see whether it is there. Ends with [`Overlay::tested`].
+    Test {
+        /// Whom.
+        contact: Arc<Contact>,
+    },
+    /// Sign a new record about this, and [`Overlay::publish`] it.
+    Sign {
+        /// About what.
+        subject: Subject,
+    },
+    /// A look-up is over.
+    Done {
+        /// Its number, as [`Overlay::look_up`] gave it.
+        lookup: u64,
+        /// What it found.
+        outcome: Outcome,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    lookup: Lookup,
+    purpose: Purpose,
+}
+
+/// Why a look-up was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Somebody asked for it.
+    Wanted,
+    /// To know the neighbourhood of a key better.
+    Upkeep,
+    /// To find who shall keep a record.
+    Publish(Arc<Record>),
+}
+
+#[derive(Clone, Debug)]
+struct Query {
+    lookup: u64,
+    path: usize,
+    step: usize,
+    to: Arc<Contact>,
+    asked: Time,
+    slow: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Test {
+    contact: Arc<Contact>,
+    /// Until when it is awaited, or not to be tested again.
+    until: Time,
+    pending: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Published {
+    record: Option<Arc<Record>>,
+    due: Time,
+    holders: usize,
+}
+
+/// No look-up can be begun now: [`MAX_LOOKUPS`] are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many look-ups are under way: try again in a moment")]
+#[non_exhaustive]
+pub struct Busy;
+
+impl Overlay {
+    /// The machine of a peer. `seed` decides where it looks when it refreshes, and when.
+    pub fn new(me: PeerId, seed: u64, now: Time) -> Self {
+        let key = Key::of_peer(&me);
+        let mut chance = Chance::new(seed);
+        let upkeep = now + chance.jitter(UPKEEP);
+        Overlay {
+            me,
+            key,
+            table: Table::new(key),
+            store: Store::new(key),
+            chance,
+            lookups: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            tests: BTreeMap::new(),
+            published: BTreeMap::new(),
+            effects: VecDeque::new(),
+            next_number: 0,
+            upkeep,
+            shaken: false,
+        }
+    }
+
+    /// Whom it knows.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// What it keeps for others.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where it stands.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// What is to be done next, in order; `None` when that is all for now.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Enters the overlay over these peers: looks for its own neighbours, and fills the table on the way.
+    /// Called again whenever there is reason to doubt the table, such as a new network.
+    pub fn join(&mut self, over: impl IntoIterator<Item = Contact>, now: Time) {
+        let over = over.into_iter().filter(|contact| contact.id() != self.me).map(Arc::new).collect();
+        self.begin(self.key, Goal::Peers, Purpose::Upkeep, over, now);
+    }
+
+    /// A peer was reached at the first of its addresses.
+    pub fn reached(&mut self, contact: Contact, now: Time) {
+        self.place(Arc::new(contact), now);
+    }
+
+    /// A peer called and says it is reached there: it is tested if there is use for it. The addresses are to be
+    /// those from which it calls, with the port it names; nobody is called where a stranger points.
+    pub fn called(&mut self, contact: Contact, now: Time) {
+        if contact.id() != self.me && !contact.addrs().is_empty() && self.table.wants(&contact) {
+            self.test(Arc::new(contact), now);
+        }
+    }
+
+    /// Answers a question.
+    pub fn answer(&self, from: PeerId, find: &Find, now: Time) -> Answer {
+        let closest = self.table.closest(&find.key, BUCKET + 1);
+        let others = closest.iter().filter(|contact| contact.id() != from).take(BUCKET);
+        let closer = others.map(|contact| contact.to_peer_addr()).collect();
+        Answer { closer, records: if find.records { self.records(&find.key, now) } else { Vec::new() } }
+    }
+
+    /// Records of a key: those kept, and one's own.
+    fn records(&self, key: &Key, now: Time) -> Vec<Arc<Record>> {
+        let own = self.published.iter().filter(|(subject, _)| subject.key() == *key);
+        let own = own.filter_map(|(_, published)| published.record.clone());
+        own.chain(self.store.get(key, MAX_RECORDS_TOLD, now)).take(MAX_RECORDS_TOLD).collect()
+    }
+
+    /// Keeps a record for who made it. `wall`: seconds since 1970.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn keep(&mut self, from: PeerId, record: Record, wall: u64, now: Time) -> Result<(), Refused> {
+        let lasts = record.lasts(wall).ok_or(Refused::Ended)?;
+        // Whoever stores there looked for the closest; views differ a little.
+        let key = record.subject().key();
+        let mine = key.distance(&self.key);
+        let nearer = self.table.closest(&key, 2 * BUCKET);
+        if nearer.len() == 2 * BUCKET && nearer.iter().all(|contact| contact.key().distance(&key) < mine) {
+            return Err(Refused::Far);
+        }
+        self.store.keep(from, Arc::new(record), lasts, now)
+    }
+
+    /// Begins a look-up; [`Effect::Done`] ends it.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn look_up(&mut self, key: Key, goal: Goal, now: Time) -> Result<u64, Busy> {
+        if self.lookups.len() >= MAX_LOOKUPS {
+            return Err(Busy);
+        }
+        Ok(self.begin(key, goal, Purpose::Wanted, Vec::new(), now))
+    }
+
+    /// Ends a look-up before its time. Nothing comes of it any more.
+    pub fn cancel(&mut self, lookup: u64) {
+        self.lookups.remove(&lookup);
+    }
+
+    /// Has a record of one's own kept by others, now and every [`REPUBLISH`]: [`Effect::Sign`] asks for the next one.
+    ///
+    /// # Errors
+    /// [`Busy`] when [`MAX_PUBLISHED`] are.
+    pub fn publish(&mut self, record: Record, now: Time) -> Result<(), Busy> {
+        let (subject, record) = (record.subject(), Arc::new(record));
+        if !self.published.contains_key(&subject) && self.published.len() >= MAX_PUBLISHED {
+            return Err(Busy);
+        }
+        let due = now + self.chance.jitter(REPUBLISH);
+        let holders = self.published.get(&subject).map_or(0, |before| before.holders);
+        self.published.insert(subject, Published { record: Some(record.clone()), due, holders });
+        self.begin(subject.key(), Goal::Peers, Purpose::Publish(record), Vec::new(), now);
+        Ok(())
+    }
+
+    /// Publishes no longer. What others keep ends by itself.
+    pub fn withdraw(&mut self, subject: &Subject) {
+        self.published.remove(subject);
+    }
+
+    /// What is published, and how many peers were asked to keep it.
+    pub fn published(&self) -> impl Iterator<Item = (Subject, usize)> {
+        self.published.iter().map(|(subject, published)| (*subject, published.holders))
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn begin(&mut self, key: Key, goal: Goal, purpose: Purpose, over: Vec<Arc<Contact>>, now: Time) -> u64 {
+        let number = self.number();
+        let mut from = self.table.closest(&key, BUCKET);
+        if from.len() < BUCKET / 2 {
+            // Few are known to be well: those who failed may be back.
+            from = self.table.closest_of_all(&key, BUCKET);
+        }
+        let known: Vec<PeerId> = from.iter().map(|contact| contact.id()).collect();
+        from.extend(over.into_iter().filter(|contact| !known.contains(&contact.id())));
+        self.table.looked_at(&key, now);
+        self.lookups.insert(number, Running { lookup: Lookup::new(key, goal, from), purpose });
+        self.advance(number, now);
+        number
+    }
+
+    /// Sends what a look-up wants to ask, or ends it.
+    fn advance(&mut self, number: u64, now: Time) {
+        let Some(running) = self.lookups.get_mut(&number) else { return };
+        while let Some(ask) = running.lookup.next(now) {
+            self.next_number += 1;
+            let (query, find) = (self.next_number, running.lookup.find());
+            self.effects.push_back(Effect::Ask { query, to: ask.to.clone(), by: ask.by, find });
+            let (path, step, to) = (ask.path, ask.step, ask.to);
+            self.queries.insert(query, Query { lookup: number, path, step, to, asked: now, slow: false });
+        }
+        if running.lookup.is_over()
+            && let Some(Running { lookup, purpose }) = self.lookups.remove(&number)
+        {
+            self.over(number, lookup, purpose);
+        }
+    }
+
+    fn over(&mut self, number: u64, lookup: Lookup, purpose: Purpose) {
+        let outcome = lookup.outcome();
+        match purpose {
+            Purpose::Wanted => self.effects.push_back(Effect::Done { lookup: number, outcome }),
+            Purpose::Upkeep => {}
+            Purpose::Publish(record) => {
+                if let Some(published) = self.published.get_mut(&record.subject()) {
+                    published.holders = outcome.closest.len();
+                }
+                for to in outcome.closest {
+                    self.effects.push_back(Effect::Keep { to, record: record.clone() });
+                }
+            }
+        }
+    }
+
+    /// A peer answered a query.
+    pub fn answered(&mut self, query: u64, answer: Answer, now: Time) {
+        let Some(Query { lookup, path, step, to, slow, .. }) = self.queries.remove(&query) else { return };
+        self.place(to.clone(), now);
+        let Some(running) = self.lookups.get_mut(&lookup) else { return };
+        let target = running.lookup.target();
+        let told = answer.closer.into_iter().take(BUCKET).filter(|peer| peer.id != self.me);
+        let told = told.map(|peer| self.as_known(Contact::new(peer).told_by(&to))).collect();
+        let records = answer.records.into_iter().filter(|record| record.subject().key() == target);
+        let records = records.take(MAX_RECORDS_TOLD).collect();
+        if let Some(running) = self.lookups.get_mut(&lookup) {
+            running.lookup.answered((path, step, slow), told, records, now);
+        }
+        self.advance(lookup, now);
+    }
+
+    /// Somebody of the table is called where we reached it, whatever others say.
+    fn as_known(&self, contact: Contact) -> Arc<Contact> {
+        match self.table.get(&contact.id()) {
+            Some(entry) if entry.failures == 0 => entry.contact.clone(),
+            _ => Arc::new(contact),
+        }
+    }
+
+    /// A query failed: the peer could not be reached, or gave no answer that can be read.
+    pub fn failed(&mut self, query: u64, now: Time) {
+        let Some(Query { lookup, path, step, to, slow, .. }) = self.queries.remove(&query) else { return };
+        self.shaken |= self.table.get(&to.id()).is_some();
+        self.table.failed(&to.key(), now);
+        if let Some(running) = self.lookups.get_mut(&lookup) {
+            running.lookup.failed((path, step, slow), now);
+        }
+        self.advance(lookup, now);
+    }
+
+    /// A peer that was to be tested is there, or is not.
+    pub fn tested(&mut self, peer: PeerId, there: bool, now: Time) {
+        let Some(test) = self.tests.get_mut(&peer).filter(|test| test.pending) else { return };
+        let contact = test.contact.clone();
+        if there {
+            self.tests.remove(&peer);
+            self.place(contact, now);
+        } else {
+            (test.pending, test.until) = (false, now + UPKEEP);
+            self.shaken |= self.table.get(&peer).is_some();
+            self.table.failed(&contact.key(), now);
+        }
+    }
+
+    fn place(&mut self, contact: Arc<Contact>, now: Time) {
+        if let Placed::Waits(silent) = self.table.reached(contact, now)
+            && self.table.get(&silent.id()).is_some_and(|entry| now.since(entry.seen) >= UPKEEP)
+        {
+            self.test(silent, now);
+        }
+    }
+
+    fn test(&mut self, contact: Arc<Contact>, now: Time) {
+        self.tests.retain(|_, test| test.pending || test.until > now);
+        let pending = self.tests.values().filter(|test| test.pending).count();
+        let known = self.tests.contains_key(&contact.id());
+        if known || pending >= MAX_TESTS || self.tests.len() >= 16 * MAX_TESTS {
+            return;
+        }
+        let test = Test { contact: contact.clone(), until: now + QUERY_FAILS, pending: true };
+        self.tests.insert(contact.id(), test);
+        self.effects.push_back(Effect::Test { contact });
+    }
+
+    /// When to call [`tick`](Self::tick).
+    pub fn wake(&self) -> Time {
+        let queries = self.queries.values().map(Query::due);
+        let tests = self.tests.values().filter(|test| test.pending).map(|test| test.until);
+        let published = self.published.values().map(|published| published.due);
+        queries.chain(tests).chain(published).fold(self.upkeep, Time::min)
+    }
+
+    /// Time has come by.
+    pub fn tick(&mut self, now: Time) {
+        let due: Vec<u64> =
+            self.queries.iter().filter(|(_, query)| query.due() <= now).map(|(n, _)| *n).collect();
+        for number in due {
+            let Some(query) = self.queries.get_mut(&number) else { continue };
+            if now.since(query.asked) >= QUERY_FAILS {
+                self.failed(number, now);
+                continue;
+            }
+            query.slow = true;
+            let (lookup, path) = (query.lookup, query.path);
+            if let Some(running) = self.lookups.get_mut(&lookup) {
+                running.lookup.slow(path);
+            }
+            self.advance(lookup, now);
+        }
+        let silent: Vec<PeerId> = self
+            .tests
+            .iter()
+            .filter(|(_, test)| test.pending && test.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        silent.into_iter().for_each(|id| self.tested(id, false, now));
+        for (subject, published) in &mut self.published {
+            if published.due <= now {
+                published.due = now + REPUBLISH;
+                self.effects.push_back(Effect::Sign { subject: *subject });
+            }
+        }
+        if self.upkeep <= now {
+            self.look_after_table(now);
+        }
+    }
+
+    /// Tests who was silent for long, refreshes what nobody looked into for long, and forgets what has ended.
+    fn look_after_table(&mut self, now: Time) {
+        let mut soon = std::mem::take(&mut self.shaken);
+        self.store.drop_ended(now);
+        let patience = if soon { UPKEEP } else { SILENT };
+        let silent = self.table.longest_silent().filter(|entry| now.since(entry.seen) >= patience);
+        if let Some(contact) = silent.map(|entry| entry.contact.clone()) {
+            self.test(contact, now);
+        }
+        if let Some((bits, looked)) = self.table.stalest()
+            && looked.is_none_or(|looked| now.since(looked) >= BUCKET_STALE)
+        {
+            let key = self.key.at(bits, self.chance.bytes());
+            self.begin(key, Goal::Peers, Purpose::Upkeep, Vec::new(), now);
+            // A table that was just begun is filled at once, not in half an hour.
+            soon |= looked.is_none();
+        }
+        let after = if soon { UPKEEP / 16 } else { UPKEEP };
+        self.upkeep = now + self.chance.jitter(after);
+    }
+}
+
+impl Query {
+    /// When it is slow, then when it has failed.
+    fn due(&self) -> Time {
+        self.asked + if self.slow { QUERY_FAILS } else { QUERY_SLOW }
+    }
+}
