@@ -1,4 +1,6 @@
-//! What is signed comes back; what is changed, foreign or out of bounds does not.
+//! What is signed comes back as it was; what is changed, made for another, without end or out of
+//! bounds does not. How long a record holds is tried at the edges of its time, with clocks that
+//! differ.
 
 use super::*;
 use crate::limits::MAX_HOST_LEN;

@@ -1,4 +1,6 @@
-//! Each bound filled to the brim and one over.
+//! Each bound filled to the brim and one over: records of a publisher, of a key, and all. What gives
+//! way then is what has ended, and what is farthest from us; a record is kept for its
+//! publisher only, and the newest of them.
 
 use super::*;
 use crate::overlay::Subject;

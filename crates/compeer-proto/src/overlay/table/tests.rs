@@ -1,4 +1,6 @@
-//! Who gets a place, who keeps it, and who is found, against a list that is simply sorted.
+//! Who gets a place, who keeps it, and who loses it; that a network gets two places in a bucket; and
+//! that those who are found closest are those of a list that is simply
+//! sorted.
 
 use std::sync::Arc;
 use std::time::Duration;
