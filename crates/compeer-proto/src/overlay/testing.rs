@@ -1,5 +1,6 @@
 //! What the tests of this module share: peers with keys of their own, and a world in which many
-//! machines talk with each other, in virtual time and with no network.
+//! machines talk with each other, in virtual time and with no network. Whoever is dead there answers
+//! nothing and does nothing, until it is alive again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
