@@ -242,6 +242,13 @@ impl Console {
     }
 }
 
+/// Ends the line that the cursor is in, where a person has just pressed ctrl-c.
+pub(crate) fn end_line() {
+    if io::stderr().is_terminal() {
+        let _ = io::stderr().lock().write_all(b"\n");
+    }
+}
+
 /// Columns of the terminal at standard error.
 fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stderr());

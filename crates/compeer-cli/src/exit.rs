@@ -57,6 +57,9 @@ pub(crate) struct CommandError {
     /// What to do about it, where something can be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+    /// The same again cannot work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) for_good: bool,
 }
 
 /// What every command returns.
@@ -65,7 +68,7 @@ pub(crate) type Outcome<T = ()> = Result<T, CommandError>;
 impl CommandError {
     /// An error with the given code.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> CommandError {
-        CommandError { exit, message: message.into(), hint: None }
+        CommandError { exit, message: plain(&message.into()), hint: None, for_good: false }
     }
 
     /// Exit code 1.
@@ -93,6 +96,12 @@ impl CommandError {
         CommandError::new(Exit::Interrupted, "interrupted")
     }
 
+    /// The same error, as one that the same command would end with again.
+    pub(crate) fn for_good(mut self) -> CommandError {
+        self.for_good = true;
+        self
+    }
+
     /// The same error, with what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> CommandError {
         self.hint = Some(hint.into());
@@ -111,3 +120,31 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// What the system says, as a person would: without its numbers, and no pipes where there is a connection.
+pub(crate) fn plain(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        for lost in ["Broken pipe", "Connection reset by peer"] {
+            if let Some(before) = plain.strip_suffix(lost) {
+                plain = format!("{before}the connection was lost");
+            }
+        }
+        plain += part.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        let raw = "x: Broken pipe (os error 32); y (No such file or directory (os error 2))";
+        let shown = CommandError::failed(raw).message;
+        assert_eq!(shown, "x: the connection was lost; y (No such file or directory)");
+        assert_eq!(plain("all (is) well"), "all (is) well");
+    }
+}

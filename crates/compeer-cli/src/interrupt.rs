@@ -4,6 +4,7 @@
 //! temporary files removed. All such clean-up is bounded; who will not wait for it presses ctrl-c once more and the
 //! process ends at once.
 
+use crate::console;
 use crate::exit::Exit;
 use std::sync::OnceLock;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +37,8 @@ fn listen() -> watch::Sender<bool> {
         loop {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => {}
+                // The terminal has shown it, and the cursor stands behind that.
+                _ = interrupt.recv() => console::end_line(),
                 _ = terminate.recv() => {}
             }
             if !std::mem::take(&mut first) {

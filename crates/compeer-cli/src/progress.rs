@@ -39,6 +39,8 @@ pub(crate) struct Step {
     pub(crate) sources: u32,
     /// Asked for and not here yet: what a crash may cost.
     pub(crate) window_bytes: u64,
+    /// Seconds for which a source is still waited for, while there is none.
+    pub(crate) wait_s: Option<u64>,
 }
 
 /// The same with what follows from the steps before it.
@@ -90,8 +92,11 @@ impl Progress {
         };
         let bytes = format!("{} of {}", size::short(done), size::short(total));
         let left = match (phase, self.left_s) {
+            (Phase::Fetching, _) if sources == 0 => match self.step.wait_s {
+                Some(wait) => format!("waiting for a source, {} left", clock(wait)),
+                None => "waiting for a source".to_string(),
+            },
             (_, Some(left)) => format!("{} left", clock(left)),
-            (Phase::Fetching, None) if sources == 0 => "waiting for a source".to_string(),
             (_, None) => "waiting".to_string(),
         };
         let from = match (phase, sources) {
@@ -162,6 +167,7 @@ mod tests {
             total_bytes: 4_000_000_000,
             sources,
             window_bytes: 0,
+            wait_s: None,
         }
     }
 

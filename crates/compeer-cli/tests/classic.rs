@@ -47,7 +47,9 @@ fn an_old_program_is_answered_where_that_was_asked_for() {
     assert_eq!(bob.run(&["call", &at, "echo", "hello"]).code(0).out, "hello\n");
     // What is for proven peers is not there.
     assert_eq!(bob.run(&["call", &at, "compeer/say", "x"]).code(2).out, "");
-    assert_eq!(bob.run(&["call", &at, "NOPE"]).code(0).out, "");
+    let unknown = bob.run(&["call", &at, "NOPE"]).code(1);
+    assert!(unknown.err.contains("no reply") && unknown.err.contains("--no-reply"), "{}", unknown.err);
+    bob.run(&["call", &at, "NOPE", "--no-reply"]).code(0);
     let status = alice.run(&["status", "--json"]).code(0).events().remove(0);
     assert_eq!(format!("classic:{}", status["classic"][0].as_str().unwrap()), at);
 
@@ -273,4 +275,17 @@ fn a_command_answers_old_programs_where_it_says_so() {
     let _up = bob.up(&[]);
     let refused = bob.run(&["on", "SHOU", "--reply", "x", "--classic"]).code(2);
     assert!(refused.err.contains("up --classic"), "{}", refused.err);
+}
+
+#[test]
+fn what_joining_needs_is_told_before_anything_is_begun() {
+    let home = Home::new("alice");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    let ended = home.run(&["up", "--listen", "127.0.0.1:0", "--classic", &port]).code(1);
+    assert!(ended.err.contains("with --classic") && !ended.err.contains("--listen"), "{}", ended.err);
+    let ended = home.run(&["up", "--join", "classic:127.0.0.1:9"]).code(2);
+    assert!(ended.out.is_empty() && ended.err.contains("--classic 4444"), "{ended:?}");
+    let ended = home.run(&["up", "--hops", "3"]).code(2);
+    assert!(ended.err.contains("--join classic:"), "{}", ended.err);
 }

@@ -172,3 +172,47 @@ fn two_commands_of_one_home_fetch_at_once_and_the_first_waits_for_the_second() {
         assert!(same(&slow, &bob.temp().join(name).join("slow")));
     }
 }
+
+#[test]
+fn who_is_killed_is_waited_for_and_what_has_come_counts_when_it_is_sent_again() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let file = alice.file("big", 8_000_000);
+    let file = file.to_str().unwrap();
+    let (mut send, ticket) = alice.send(&[file, "--limit", "2M"]);
+    let line = send.complains("--from ");
+    let at = line.rsplit(' ').next().unwrap();
+    let to = bob.empty("to");
+    let mut get = bob.start(&["--json", "get", &ticket, "-o", to.to_str().unwrap()]);
+    let done = |line: &str| {
+        let step: serde_json::Value = serde_json::from_str(line).unwrap();
+        step["done_bytes"].as_u64().unwrap()
+    };
+    while done(&get.sees("\"progress\"")) == 0 {}
+    send.kill();
+    let waiting: serde_json::Value = serde_json::from_str(&get.sees("\"waiting\"")).unwrap();
+    assert_eq!(waiting["names"], serde_json::json!(["alice"]));
+    assert!((1..=60).contains(&waiting["wait_s"].as_u64().unwrap()), "{waiting}");
+    // The same peer, and another offer.
+    let mut again = alice.start(&["send", file, "--listen", at]);
+    let line = again.sees("compeer get share");
+    let error: serde_json::Value = serde_json::from_str(&get.sees("\"error\"")).unwrap();
+    assert!(error["message"].as_str().unwrap().contains("does not offer this any more"), "{error}");
+    assert_eq!((get.end().0, &error["for_good"]), (Some(1), &true.into()));
+    let ended = bob.run_in(&to, &["get", line.rsplit(' ').next().unwrap()]).code(0);
+    assert!(ended.out.contains("of 8.00 MB were here already"), "{}", ended.out);
+    again.succeeds();
+}
+
+#[test]
+fn a_file_that_was_changed_is_told_once_and_no_resuming_is_proposed() {
+    let (alice, bob) = (Home::new("alice"), Home::new("bob"));
+    let file = alice.file("x", 9_000_000);
+    let (mut send, ticket) = alice.send(&["--many", file.to_str().unwrap()]);
+    fs::write(&file, "something else").unwrap();
+    let ended = bob.run_in(&bob.empty("to"), &["get", &ticket]).code(1);
+    assert_eq!(ended.err.matches("was changed at alice").count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("ask for it to be sent again"), "{}", ended.err);
+    assert!(!ended.err.contains("--resume"), "{}", ended.err);
+    send.complains("was changed and is no longer what was offered");
+    send.complains("* it was hashed anew");
+}

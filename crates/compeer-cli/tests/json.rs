@@ -10,8 +10,16 @@ use support::{Home, Running, nobody};
 
 /// Events that take a stolen key, an hour, or a peer that lies or dies at the right moment. They are of one type with
 /// others that are seen here.
-const RARE: &[&str] =
-    &["wrong_key", "key_runs_twice", "trouble", "code_expired", "liar", "source_lost", "source_changed"];
+const RARE: &[&str] = &[
+    "wrong_key",
+    "key_runs_twice",
+    "trouble",
+    "code_expired",
+    "liar",
+    "source_lost",
+    "waiting",
+    "source_changed",
+];
 
 /// Runs commands and holds all they print against the page.
 struct Checked {

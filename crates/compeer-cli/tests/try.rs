@@ -35,3 +35,24 @@ fn an_interrupted_tour_leaves_nothing() {
     assert_eq!(tour.end().0, Some(130));
     assert_eq!(files(temp.path()), [""; 0]);
 }
+
+#[test]
+fn a_killed_tour_takes_its_peers_with_it() {
+    let (home, temp) = (Home::new("ann"), tempfile::tempdir().unwrap());
+    let mut command = home.command(&["--json", "try"]);
+    command.env("TMPDIR", temp.path());
+    let mut tour = Running::new(command);
+    tour.sees("is up");
+    tour.sees("is up");
+    let homes = temp.path().join(files(temp.path()).remove(0));
+    let alone = |name: &str| {
+        let mut command = home.command(&["--json", "status"]);
+        let ended = Ended::from(command.env("COMPEER_HOME", homes.join(name)).output().unwrap());
+        // A peer that is about to go does not answer.
+        ended.code == Some(0) && ended.events()[0]["role"] != "up"
+    };
+    assert!(!alone("alice") && !alone("bob"));
+    tour.kill();
+    support::until("alice ends", || alone("alice"));
+    support::until("bob ends", || alone("bob"));
+}

@@ -85,6 +85,9 @@ pub struct Snapshot {
     pub window: u64,
     /// Providers that are connected.
     pub sources: usize,
+    /// While no provider is connected: how long one is still waited for.
+    #[serde(default)]
+    pub waits: Option<Duration>,
     /// While all is here and only waits for the sender to hash it: bytes of the whole share that are hashed, and all.
     #[serde(default)]
     pub hashed: Option<(u64, u64)>,
@@ -133,6 +136,7 @@ impl Fetch {
             received: job.received.load(Ordering::Relaxed),
             window: job.window(),
             sources: job.connected.load(Ordering::Relaxed),
+            waits: job.waits(),
             hashed: waits.then(|| (job.hashed.load(Ordering::Relaxed), job.manifest.total())),
         }
     }

@@ -4,7 +4,7 @@
 //! files stay where they are; before and after each segment their state is compared with that of when they
 //! were hashed. Several holdings may have the same content under different secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -114,6 +114,8 @@ pub(crate) struct Holding {
     pub(crate) pace: Option<Arc<Pace>>,
     pub(crate) events: broadcast::Sender<ShareEvent>,
     pub(crate) stopped: watch::Sender<bool>,
+    /// Files that are known to have changed, and were told of.
+    changed: Mutex<BTreeSet<usize>>,
     /// A file is known to have changed.
     pub(crate) stale: AtomicBool,
     /// What becomes of it, if the manifest is a draft.
@@ -182,6 +184,7 @@ impl Holding {
             pace,
             events,
             stopped: watch::Sender::new(false),
+            changed: Mutex::default(),
             stale: AtomicBool::new(false),
             draft: None,
         }
@@ -196,6 +199,14 @@ impl Holding {
     pub(crate) fn tell(&self, event: ShareEvent) {
         // Nobody may.
         let _ = self.events.send(event);
+    }
+
+    /// Tells whoever listens, once per file, that it is not what it was.
+    pub(crate) fn tell_changed(&self, file: usize) {
+        if self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(file) {
+            let path = self.manifest.entries()[file].path.clone();
+            self.tell(ShareEvent::Changed { path });
+        }
     }
 
     /// Opens a file of the share for reading.

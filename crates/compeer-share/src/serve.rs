@@ -271,8 +271,7 @@ impl Server {
             self.open = None;
             let open = self.holding.open(file).inspect_err(|why| {
                 if *why == Why::Changed {
-                    let path = self.holding.manifest.entries()[file].path.clone();
-                    self.holding.tell(ShareEvent::Changed { path });
+                    self.holding.tell_changed(file);
                     self.shares.went_stale(&self.holding);
                 }
             })?;

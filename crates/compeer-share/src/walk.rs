@@ -4,19 +4,22 @@
 //! its own name. A symlink that was given is followed and keeps its name; one inside a folder is not: it may lead anywhere,
 //! and what the giver sees as a link would arrive as a copy. Such links, devices, sockets, names that are no text or
 //! that no receiver would take, and what cannot be read are left out and told ([`Walked::skipped`]); so are the staging
-//! directories of our own fetches. Empty folders are not sent.
+//! directories of our own fetches, and files that say they are empty and are not, as those of `/proc` do. Empty folders
+//! are not sent either; how many there were is told.
 //!
-//! Nothing is read here, only looked at: a sparse file of 100 GiB costs what an empty one does.
+//! Nothing but a byte of what should be empty is read here, only looked at: a sparse file of 100 GiB costs what an empty one
+//! does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use compeer::text::escape_bytes;
+use rustix::fs::{Mode, OFlags};
 
 use crate::globs::{GlobError, Globs};
 use crate::limits::{MAX_ENTRIES, MAX_SKIPPED};
@@ -41,6 +44,9 @@ pub enum WalkError {
     /// A given path is a device, a socket or a pipe.
     #[error("{} is neither a file nor a folder; to send what comes out of it, pipe it into `-`", shown(.0))]
     NoFile(PathBuf),
+    /// A given path has content and says that it has none.
+    #[error("{} says that it is empty and is not, as files in /proc do; pipe it instead:  compeer send - < {}", shown(.0), shown(.0))]
+    NoSize(PathBuf),
     /// The name of a given path cannot be sent.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -98,8 +104,12 @@ pub enum Skipped {
     Name(PathBuf, NameError),
     /// The staging directory of a fetch.
     Fetch(PathBuf),
+    /// It has content and says that it has none.
+    NoSize(PathBuf),
     /// The system does not let us read it.
     Unreadable(PathBuf, String),
+    /// So many folders with nothing in them.
+    EmptyFolders(usize),
     /// So many others.
     More(usize),
 }
@@ -114,6 +124,15 @@ impl fmt::Display for Skipped {
             Skipped::NotText(path) => write!(f, "{}: its name is not UTF-8; rename it", shown(path)),
             Skipped::Name(path, why) => write!(f, "{}: {why}; rename it", shown(path)),
             Skipped::Fetch(path) => write!(f, "{}: an unfinished fetch", shown(path)),
+            Skipped::NoSize(path) => {
+                write!(f, "{}: says that it is empty and is not, as files in /proc do", shown(path))
+            }
+            Skipped::EmptyFolders(1) => {
+                write!(f, "1 empty folder: only files are sent, and the folders they are in")
+            }
+            Skipped::EmptyFolders(many) => {
+                write!(f, "{many} empty folders: only files are sent, and the folders they are in")
+            }
             Skipped::Unreadable(path, why) => write!(f, "{}: cannot be read: {why}", shown(path)),
             Skipped::More(many) => write!(f, "and {many} more"),
         }
@@ -139,7 +158,7 @@ impl fmt::Display for Skipped {
 /// # Errors
 /// A given path cannot be read or has no name of its own; there are too many files; a pattern is none.
 pub fn walk(paths: &[PathBuf], exclude: &[String]) -> Result<Walked, WalkError> {
-    let mut walk = Walk { exclude: Globs::new(exclude)?, found: Walked::default(), skipped: 0 };
+    let mut walk = Walk { exclude: Globs::new(exclude)?, found: Walked::default(), skipped: 0, empty: 0 };
     let mut tops: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for given in paths {
         let failed = |error| WalkError::Unreadable { path: given.clone(), error };
@@ -163,6 +182,8 @@ pub fn walk(paths: &[PathBuf], exclude: &[String]) -> Result<Walked, WalkError> 
             // What is beneath may be left out, but not all of it unsaid.
             let entries = fs::read_dir(&file).map_err(failed)?;
             walk.folder(entries, &file, name)?;
+        } else if meta.is_file() && has_no_size(&file, &meta) {
+            return Err(WalkError::NoSize(given.clone()));
         } else if meta.is_file() {
             walk.file(file, name.to_owned(), &meta)?;
         } else {
@@ -174,6 +195,9 @@ pub fn walk(paths: &[PathBuf], exclude: &[String]) -> Result<Walked, WalkError> 
     if walk.skipped > found.skipped.len() {
         found.skipped.push(Skipped::More(walk.skipped - found.skipped.len()));
     }
+    if walk.empty > 0 {
+        found.skipped.push(Skipped::EmptyFolders(walk.empty));
+    }
     Ok(found)
 }
 
@@ -182,12 +206,16 @@ struct Walk {
     found: Walked,
     /// How many were left out, told or not.
     skipped: usize,
+    /// Folders with nothing in them.
+    empty: usize,
 }
 
 impl Walk {
     /// All beneath a folder. As deep as a path may be, so no deeper than the stack.
     fn folder(&mut self, entries: fs::ReadDir, folder: &Path, path: &str) -> Result<(), WalkError> {
+        let mut empty = true;
         for entry in entries {
+            empty = false;
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -217,6 +245,7 @@ impl Walk {
                 self.enter(&entry.path(), name, &path)?;
             } else if kind.is_file() {
                 match entry.metadata() {
+                    Ok(meta) if has_no_size(&entry.path(), &meta) => self.skip(Skipped::NoSize(entry.path())),
                     Ok(meta) => self.file(entry.path(), path, &meta)?,
                     Err(error) => self.cannot_read(entry.path(), &error),
                 }
@@ -226,6 +255,7 @@ impl Walk {
                 self.skip(Skipped::NoFile(entry.path()));
             }
         }
+        self.empty += usize::from(empty);
         Ok(())
     }
 
@@ -269,6 +299,14 @@ impl Walk {
             self.found.skipped.push(skipped);
         }
     }
+}
+
+/// Whether a file has content and says that it has none. It is opened so that no read of it can wait.
+fn has_no_size(file: &Path, meta: &fs::Metadata) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || rustix::fs::open(file, flags, Mode::empty()).map(fs::File::from);
+    // What cannot be read is found out when it is hashed.
+    meta.len() == 0 && open().is_ok_and(|mut file| matches!(file.read(&mut [0]), Ok(1)))
 }
 
 /// A path as it may be shown.

@@ -113,7 +113,7 @@ async fn a_changed_file_is_told_and_never_passed_off_as_the_old_one() {
     // Same size, another content.
     std::fs::write(&path, noise(100_000, 2)).unwrap();
     let (outcome, seen) = bob.watch(&ticket(&offered)).await;
-    assert!(matches!(outcome, Err(FetchError::NoProvider { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(FetchError::Changed { missing: 100_000, .. })), "{outcome:?}");
     let changed = FetchEvent::Changed { peer: alice.peer.id(), path: "a".into() };
     assert!(seen.contains(&changed), "{seen:?}");
     while within(events.recv()).await.unwrap() != (ShareEvent::Changed { path: "a".into() }) {}

@@ -184,9 +184,10 @@ pub(crate) async fn run(context: &Context, get: &Get, how: How) -> Outcome {
     if let (Err(error), Some(transfer)) = (&outcome, transfer.into_inner())
         && error.exit != Exit::Usage
     {
-        context
-            .console
-            .note(&format!("what has come is kept; go on with:  compeer transfers --resume {transfer}"));
+        context.console.note(&match error.for_good {
+            true => format!("what has come is kept; to remove it:  compeer transfers --discard {transfer}"),
+            false => format!("what has come is kept; go on with:  compeer transfers --resume {transfer}"),
+        });
     }
     outcome
 }

@@ -124,6 +124,12 @@ impl Send {
             let offered = made(context, &mut answers).await?;
             notes(context, &offered, self.what.qr.qr);
             context.console.show(&offered);
+            if let Some(from) = offered.from.as_ref().filter(|_| offered.code.is_some()) {
+                context.console.note(&match offered.local {
+                    true => format!("on this machine, with the code, add  --from {from}"),
+                    false => format!("if the code finds nobody, add  --from {from}"),
+                });
+            }
             if self.many {
                 context.console.note("serves until ctrl-c");
             }

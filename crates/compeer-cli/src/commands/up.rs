@@ -65,9 +65,9 @@ pub(crate) struct Up {
         value_delimiter = ','
     )]
     pub(crate) join: Vec<String>,
-    /// With --join classic:HOST:PORT, how far to go: 1 is that program alone, 2 those it knows too, and so on
-    #[arg(long, hide_env_values = true, env = "COMPEER_HOPS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
-    pub(crate) hops: u8,
+    /// With --join classic:HOST:PORT, how far to go: 1 is that program alone, 2 those it knows too, and so on [default: 2]
+    #[arg(long, hide_env_values = true, env = "COMPEER_HOPS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) hops: Option<u8>,
     /// The most peers to hold in the table; 0: as many as the program can
     #[arg(long, hide_env_values = true, env = "COMPEER_MAX_PEERS", value_name = "N", default_value_t = 0)]
     pub(crate) max_peers: usize,
@@ -92,10 +92,17 @@ pub(crate) struct Up {
     /// Set by `--detach` for the process it leaves behind.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
+    /// Set by `try` for its peers: end when standard input does, which is when `try` is gone.
+    #[arg(long, hide = true)]
+    pub(crate) leashed: bool,
 }
+
+/// How far `--join classic:HOST:PORT` goes if nothing is said.
+const HOPS: u8 = 2;
 
 impl Up {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        self.check()?;
         if self.detach {
             return detach::run(context).await;
         }
@@ -123,6 +130,7 @@ impl Up {
             tokio::select! {
                 biased;
                 () = crate::interrupt::wait() => {}
+                () = end_of_input(), if self.leashed => {}
                 // The sender lives in the node, which is held here.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -133,9 +141,22 @@ impl Up {
         joined
     }
 
+    /// What can be said against it before anything is begun.
+    fn check(&self) -> Outcome {
+        let old = self.join.iter().find(|peer| classic::address(peer).is_some());
+        match (old, self.hops) {
+            (Some(old), _) if self.classic.is_empty() => Err(classic::not_served(old)),
+            (None, Some(_)) => {
+                Err(CommandError::usage("--hops says how far to join old programs, and none is named")
+                    .hint("compeer up --classic 4444 --join classic:HOST:PORT --hops N"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn join(&self, node: &Node, peer: &str) -> Outcome {
         match classic::address(peer) {
-            Some(at) => node.join_classic(at?, self.hops),
+            Some(at) => node.join_classic(at?, self.hops.unwrap_or(HOPS)),
             None => node.join(peer),
         }
     }
@@ -160,6 +181,12 @@ impl Up {
             discovery: context.discovery(),
         })
     }
+}
+
+/// Waits until standard input ends.
+async fn end_of_input() {
+    // What cannot be read any more has ended too.
+    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }
 
 /// A directory that is gone when this is dropped.

@@ -60,9 +60,10 @@ async fn pass_on_classic(node: &Node, at: Addr, call: &Call, body: Bytes, reques
     if call.kind.is_empty() || call.kind.len() > classic::KIND_LEN {
         return Err(CommandError::usage("KIND: the classic protocol has kinds of 1 to 4 bytes"));
     }
-    let blamed = |error| blame::classic(&call.peer, &error);
+    let blamed = |error: compeer::classic::Error| blame::classic(&call.peer, &error);
     let asked = node.peer.classic_request(at, &call.kind, body).timeout(within(call.timeout_ms));
     let mut replies = asked.replies().await.map_err(blamed)?;
+    let mut any = call.no_reply;
     while !call.no_reply
         && let Some(reply) = replies.next().await
     {
@@ -71,11 +72,15 @@ async fn pass_on_classic(node: &Node, at: Addr, call: &Call, body: Bytes, reques
             return Err(CommandError::failed("a reply of more than 1 MiB")
                 .hint("a file is fetched with:  compeer get classic:HOST:PORT FILE"));
         }
+        any = true;
         // Short types were padded on the way.
         let kind = reply.kind.as_bytes();
         let end = kind.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
         send(request, REPLY_KIND, kind[..end].to_vec()).await?;
         send(request, REPLY_BODY, reply.body).await?;
     }
-    Ok(())
+    match any {
+        true => Ok(()),
+        false => Err(blamed(compeer::classic::Error::NoReply).hint("to want none:  --no-reply")),
+    }
 }

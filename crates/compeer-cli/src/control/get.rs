@@ -12,6 +12,7 @@ mod whence;
 pub(super) use run::answer;
 
 use crate::console::Report;
+use crate::exit::plain;
 use crate::progress;
 use crate::size;
 use compeer::{Kind, PeerId, text};
@@ -161,6 +162,8 @@ pub(crate) enum GetEvent {
     Source { peer: PeerId, name: String },
     /// A peer gives no more.
     SourceLost { peer: PeerId, name: String, reason: String },
+    /// Nobody gives now: those who did are called again for so long.
+    Waiting { names: Vec<String>, wait_s: u64 },
     /// A peer does not have it, or not for us.
     SourceRefused { peer: PeerId, name: String },
     /// A file was changed there since it was shared; `path` is raw.
@@ -175,8 +178,12 @@ impl Report for GetEvent {
             GetEvent::Fetching { transfer, .. } => format!("transfer {transfer}"),
             GetEvent::Source { name, .. } => format!("* from {name}"),
             GetEvent::SourceLost { name, reason, .. } => {
-                format!("* {name} gives no more: {}", text::escape(reason))
+                format!("* {name} gives no more: {}", text::escape(&plain(reason)))
             }
+            GetEvent::Waiting { names, wait_s } => format!(
+                "  waiting for {} to come back, {wait_s} s left; ctrl-c keeps what has arrived",
+                names.join(", ")
+            ),
             GetEvent::SourceRefused { name, .. } => {
                 format!("* {name} does not have it, or not for this peer")
             }
@@ -224,8 +231,11 @@ impl Report for Got {
         let from =
             if self.sources == 1 { "1 source".to_string() } else { format!("{} sources", self.sources) };
         let mut words = vec![size::show(self.received_bytes), took, size::rate(self.rate), from];
+        let before = self.bytes.saturating_sub(self.received_bytes);
         if self.same_files > 0 {
             words.push(format!("{} there already", size::files(self.same_files)));
+        } else if before > 0 {
+            words.push(format!("{} of {} were here already", size::show(before), size::show(self.bytes)));
         }
         format!("{paths}: {}", words.join(", "))
     }

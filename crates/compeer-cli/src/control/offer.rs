@@ -81,6 +81,9 @@ pub(crate) struct Offered {
     pub(crate) asked: Vec<Asked>,
     /// Only programs of this machine can reach the node.
     pub(crate) local: bool,
+    /// Where it is, for a `get` that does not find the code.
+    #[serde(default)]
+    pub(crate) from: Option<String>,
 }
 
 /// A peer that was asked.
@@ -301,7 +304,7 @@ async fn made(
 fn step(progress: &compeer_share::Progress) -> Step {
     let (done_bytes, total_bytes) =
         (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
-    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 0, window_bytes: 0 }
+    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 0, window_bytes: 0, wait_s: None }
 }
 
 /// What to tell the client; asks peers on the way.
@@ -328,6 +331,7 @@ async fn offered(node: &Node, offer: &Offer, info: &ShareInfo) -> Outcome<(Offer
         skipped: info.skipped.clone(),
         asked,
         local,
+        from: ticket.peers.first().and_then(|peer| peer.addrs.first()).map(ToString::to_string),
     };
     Ok((offered, code))
 }

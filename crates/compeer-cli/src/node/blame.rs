@@ -3,7 +3,7 @@
 //! Whether it is worth trying again decides the code: 3 if nobody was reached or no answer came, 4 if the wrong one
 //! answered, 1 for all that the other side decided.
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, plain};
 use crate::size;
 use compeer::{Addr, ConnectError, RequestError, classic, text};
 use compeer_share::{FetchError, OfferError};
@@ -50,8 +50,7 @@ fn is_name(who: &str) -> bool {
 
 /// What was tried and how it went, without what the reader knows already.
 fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
-    let plain =
-        |reason: &str| text::escape(reason.split(" (os error").next().unwrap_or_default()).into_owned();
+    let plain = |reason: &str| text::escape(&plain(reason)).into_owned();
     match tried {
         [(addr, reason)] if addr.to_string() == who || addr.host() == who => plain(reason),
         _ => {
@@ -66,9 +65,7 @@ fn reasons(who: &str, tried: &[(Addr, String)]) -> String {
 pub(crate) fn classic(at: &str, error: &classic::Error) -> CommandError {
     match error {
         classic::Error::Unreachable(_, error) => {
-            let why = error.to_string();
-            let why = why.split(" (os error").next().unwrap_or_default();
-            CommandError::unreachable(format!("cannot reach {at}: {why}"))
+            CommandError::unreachable(format!("cannot reach {at}: {error}"))
         }
         classic::Error::TimedOut => CommandError::unreachable(format!("{at} did not answer in time")),
         error => CommandError::failed(format!("{at}: {error}")),
@@ -120,7 +117,28 @@ pub(crate) fn fetch(error: &FetchError) -> CommandError {
     match error {
         FetchError::Nobody(_) => CommandError::unreachable(message)
             .hint("is the sender still running, and on a network you can reach?"),
-        FetchError::NoProvider { .. } => CommandError::unreachable(message),
+        FetchError::NoProvider { missing, why } => {
+            let (missing, why) = (size::show(*missing), text::escape(why));
+            CommandError::unreachable(format!("nobody is left who has the rest ({missing}): {why}"))
+        }
+        FetchError::Changed { path, missing } => {
+            let (path, missing) = (text::escape(path), size::show(*missing));
+            let was = format!("{path} was changed at the sender since it was offered");
+            CommandError::failed(format!("{was}, so the rest ({missing}) cannot be had"))
+                .hint("ask for it to be sent again, as it is now")
+                .for_good()
+        }
+        FetchError::NotHashed { .. } => CommandError::failed(message).for_good(),
+        FetchError::NoMore { missing } => {
+            let missing = size::show(*missing);
+            CommandError::failed(format!(
+                "the sender is there, and does not offer this any more; {missing} are missing"
+            ))
+            .hint(
+                "ask for it to be sent again: `compeer get` of the same files goes on where this one stopped",
+            )
+            .for_good()
+        }
         FetchError::NoRoom { needed, free } => {
             let (needed, free) = (size::show(*needed), size::show(*free));
             CommandError::failed(format!("not enough room: {needed} are needed and {free} are free"))

@@ -53,6 +53,12 @@ pub(super) fn attach(peer: &Peer, shares: &Shares, settings: &Settings) -> Outco
     Classic::attach(shares, settings).map_err(|error| CommandError::failed(error.to_string()))
 }
 
+/// Why the program `at`, as typed, cannot be joined where none are served: it could not call back.
+pub(crate) fn not_served(at: &str) -> CommandError {
+    CommandError::usage("to join old programs, they have to be served here")
+        .hint(format!("compeer up --classic 4444 --join {at}"))
+}
+
 /// First and longest pause between two tries to join.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -64,8 +70,7 @@ impl Node {
     /// Old programs could not call back.
     pub(crate) fn join_classic(&self, at: Addr, hops: u8) -> Outcome {
         let Some(classic) = self.classic.clone() else {
-            return Err(CommandError::usage("to join old programs, they have to be served here")
-                .hint(format!("compeer up --classic 4444 --join classic:{at}")));
+            return Err(not_served(&format!("{PREFIX}{at}")));
         };
         let node = self.clone();
         tokio::spawn(async move {

@@ -75,17 +75,13 @@ pub(super) async fn spawn(
         listening => listening,
     };
     match listening {
-        Listening::Nowhere => {
-            spawn_at(state, again(), settings, relations, Vec::new()).await.map_err(|error| cannot(&error))
-        }
+        Listening::Nowhere => spawn_at(state, again(), settings, relations, Vec::new()).await.map_err(cannot),
         Listening::At(addrs) => {
-            spawn_at(state, again(), settings, relations, addrs.clone()).await.map_err(|error| {
-                match taken(&error) {
-                    true => {
-                        cannot(&error).hint("another program listens there; choose another with --listen")
-                    }
-                    false => cannot(&error),
-                }
+            spawn_at(state, again(), settings, relations, addrs.clone()).await.map_err(|failed| match failed
+                .taken()
+            {
+                true => cannot(failed).hint("another program listens there; choose another with --listen"),
+                false => cannot(failed),
             })
         }
         Listening::AnyPort => spawn_anywhere(state, again, settings, relations).await,
@@ -93,7 +89,7 @@ pub(super) async fn spawn(
             let remembered = state.store.setting("port")?.and_then(|port| port.parse().ok());
             let port = remembered.unwrap_or(limits::DEFAULT_PORT);
             match spawn_everywhere(state, again(), settings, relations, port).await {
-                Err(error) if taken(&error) => {
+                Err(failed) if failed.taken() => {
                     let peer = spawn_anywhere(state, again, settings, relations).await?;
                     if let Some(addr) = peer.local_addrs().first() {
                         state.store.set("port", &addr.port().to_string())?;
@@ -101,7 +97,7 @@ pub(super) async fn spawn(
                     }
                     Ok(peer)
                 }
-                spawned => spawned.map_err(|error| cannot(&error)),
+                spawned => spawned.map_err(cannot),
             }
         }
     }
@@ -118,8 +114,8 @@ async fn spawn_anywhere(
     loop {
         let port = free(0)?;
         match spawn_everywhere(state, identity(), settings, relations, port).await {
-            Err(error) if taken(&error) && tries < TRIES => tries += 1,
-            spawned => return spawned.map_err(|error| cannot(&error)),
+            Err(failed) if failed.taken() && tries < TRIES => tries += 1,
+            spawned => return spawned.map_err(cannot),
         }
     }
 }
@@ -131,7 +127,7 @@ async fn spawn_everywhere(
     settings: &Settings,
     relations: &Relations,
     port: u16,
-) -> Result<Peer, SpawnError> {
+) -> Result<Peer, Failed> {
     let both = everywhere(port);
     let addrs = if has_ipv6() { both.to_vec() } else { both[..1].to_vec() };
     spawn_at(state, identity, settings, relations, addrs).await
@@ -148,7 +144,7 @@ async fn spawn_at(
     settings: &Settings,
     relations: &Relations,
     addrs: Vec<SocketAddr>,
-) -> Result<Peer, SpawnError> {
+) -> Result<Peer, Failed> {
     let mut builder = Peer::builder().identity(identity).name(&state.name).max_peers(settings.max_peers);
     if !addrs.is_empty() {
         builder = builder.listen(addrs);
@@ -162,7 +158,26 @@ async fn spawn_at(
     // From the start: not even for a moment may a blocked peer come in.
     builder = relations.blocked.iter().fold(builder, |builder, id| builder.block(*id));
     builder = relations.known.iter().fold(builder, |builder, id| builder.know(*id));
-    answers::register(builder, state).spawn().await
+    let spawned = answers::register(builder, state).spawn().await;
+    spawned.map_err(|error| match &error {
+        SpawnError::Listen { addr, .. } if settings.classic.contains(addr) => Failed::Classic(error),
+        _ => Failed::Own(error),
+    })
+}
+
+/// What could not be had.
+enum Failed {
+    /// The place for old programs.
+    Classic(SpawnError),
+    /// All else.
+    Own(SpawnError),
+}
+
+impl Failed {
+    /// Whether another program has the port for compeer's own protocol.
+    fn taken(&self) -> bool {
+        matches!(self, Failed::Own(error) if taken(error))
+    }
 }
 
 impl super::Node {
@@ -176,7 +191,7 @@ impl super::Node {
             return Ok(());
         }
         if !self.usual.is_empty() {
-            return self.peer.listen(self.usual.to_vec()).map(drop).map_err(|error| cannot(&error));
+            return self.peer.listen(self.usual.to_vec()).map(drop).map_err(cannot_listen);
         }
         let remembered = self.state.store.setting("port")?.and_then(|port| port.parse().ok());
         let both = |port| if has_ipv6() { everywhere(port).to_vec() } else { everywhere(port)[..1].to_vec() };
@@ -184,7 +199,7 @@ impl super::Node {
         let mut trouble = None;
         for port in ports {
             // A free one is not remembered: this node is not long here.
-            match free(port).and_then(|port| self.peer.listen(both(port)).map_err(|error| cannot(&error))) {
+            match free(port).and_then(|port| self.peer.listen(both(port)).map_err(cannot_listen)) {
                 Ok(_) => return Ok(()),
                 Err(error) => trouble = Some(error),
             }
@@ -226,7 +241,15 @@ fn taken(error: &SpawnError) -> bool {
     matches!(error, SpawnError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse)
 }
 
-fn cannot(error: &SpawnError) -> CommandError {
+fn cannot(failed: Failed) -> CommandError {
+    match failed {
+        Failed::Classic(error) if taken(&error) => CommandError::failed(format!("cannot start: {error}"))
+            .hint("another program listens there; choose another port with --classic"),
+        Failed::Classic(error) | Failed::Own(error) => cannot_listen(error),
+    }
+}
+
+fn cannot_listen(error: SpawnError) -> CommandError {
     CommandError::failed(format!("cannot start: {error}"))
 }
 

@@ -147,7 +147,9 @@ pub(super) async fn fetch(
             () = ended.closed() => Err(FetchError::Unread),
             settled = settle(look, &mut run, lanes, events) => settled,
         },
-        Err(error @ FetchError::NoProvider { .. }) => Err(reason(look).await.unwrap_or(error)),
+        Err(error @ (FetchError::NoProvider { .. } | FetchError::Changed { .. })) => {
+            Err(reason(look).await.unwrap_or(error))
+        }
         Err(error) => Err(error),
     };
     let (look, mut next) = match settled {

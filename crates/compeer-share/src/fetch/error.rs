@@ -3,9 +3,10 @@
 //! Nothing of a failed fetch is lost: what has arrived and is right stays, and the same fetch begun again goes on
 //! there. The messages say so where it matters.
 
+use std::io;
 use std::sync::Arc;
 
-use compeer::PeerId;
+use compeer::{PeerId, text};
 
 use super::job;
 #[cfg(doc)]
@@ -47,14 +48,26 @@ pub enum FetchError {
     #[error("{0}")]
     Pattern(String),
     /// Nobody is left to fetch from, or nothing came for [`limits::PATIENCE`].
-    #[error(
-        "nobody is left who has the rest ({missing} bytes): {why}; what has arrived is kept, fetch again to go on"
-    )]
+    #[error("nobody is left who has the rest ({missing} bytes): {why}; what has arrived is kept")]
     NoProvider {
         /// Unit: bytes.
         missing: u64,
         /// What the last one said.
         why: String,
+    },
+    /// A file was changed where it is offered, and nobody else has it as it was.
+    #[error("{} was changed at the sender since it was offered, so the rest ({missing} bytes) cannot be had", text::escape(.path))]
+    Changed {
+        /// Which, as in the manifest.
+        path: String,
+        /// Unit: bytes.
+        missing: u64,
+    },
+    /// Those who gave do not offer it any more, or not for us.
+    #[error("the sender is there, and does not offer this any more: {missing} bytes are missing")]
+    NoMore {
+        /// Unit: bytes.
+        missing: u64,
     },
     /// All who have the rest sent bytes that are not the content.
     #[error(
@@ -129,8 +142,22 @@ impl From<StagingError> for FetchError {
     }
 }
 
-impl From<std::io::Error> for FetchError {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for FetchError {
+    fn from(error: io::Error) -> Self {
         job::failed(error)
+    }
+}
+
+/// What happened to a connection, in words.
+pub(super) fn lost(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::BrokenPipe
+        | Kind::ConnectionAborted
+        | Kind::ConnectionReset
+        | Kind::NotConnected
+        | Kind::UnexpectedEof => "the connection was lost".into(),
+        Kind::TimedOut => "it does not answer".into(),
+        _ => error.to_string(),
     }
 }

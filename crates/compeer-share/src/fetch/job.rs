@@ -8,15 +8,18 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use compeer::{PeerId, Time, text};
+use compeer::{PeerId, Time};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use super::sink::Sink;
 use super::{FetchError, FetchEvent};
 use crate::holding::Holding;
 use crate::layout::{Layout, Segment};
+use crate::limits;
 use crate::manifest::Manifest;
 use crate::plan::{Plan, Source};
 use crate::ranges::RangeSet;
@@ -37,6 +40,14 @@ pub(crate) enum State {
     /// Every group has arrived.
     Arrived,
     Failed(Arc<FetchError>),
+}
+
+/// Why a provider does not give a part.
+#[derive(Clone)]
+pub(super) struct Refusal {
+    pub(super) why: Why,
+    /// As in the manifest.
+    pub(super) path: String,
 }
 
 /// See the module.
@@ -65,8 +76,12 @@ pub(crate) struct Job {
     pub(super) unread: AtomicUsize,
     /// Providers that are being called.
     pub(super) calling: AtomicUsize,
+    /// Until when something must arrive.
+    pub(super) until: Mutex<Instant>,
     /// Why the last part that was refused was.
-    refusal: Mutex<Option<String>>,
+    refusal: Mutex<Option<Refusal>>,
+    /// Files of which it was told that they were changed, and at whom.
+    changed: Mutex<BTreeSet<(PeerId, usize)>>,
     news: Notify,
     checkpointing: AtomicBool,
     events: mpsc::Sender<FetchEvent>,
@@ -106,7 +121,9 @@ impl Job {
             growing: Mutex::default(),
             unread: AtomicUsize::new(0),
             calling: AtomicUsize::new(0),
+            until: Mutex::new(Instant::now() + limits::PATIENCE),
             refusal: Mutex::default(),
+            changed: Mutex::default(),
             news: Notify::new(),
             checkpointing: AtomicBool::new(false),
             events,
@@ -244,22 +261,21 @@ impl Job {
     /// A provider has not got this.
     pub(super) fn lacks(&self, source: Source, segment: &Segment, why: Why) {
         lock(&self.plan).refused(source, segment.line.clone());
-        let path = &self.manifest.entries()[segment.file].path;
-        let shown = text::escape(path);
-        *lock(&self.refusal) = Some(match why {
-            Why::Changed => {
-                format!("{shown} was changed there since it was shared: it has to be shared again")
-            }
-            Why::Unreadable => format!("{shown} cannot be read there"),
-            Why::Stopped => "the share was stopped".into(),
-            Why::Missing => "the others do not have it either".into(),
-        });
+        let path = self.manifest.entries()[segment.file].path.clone();
+        *lock(&self.refusal) = Some(Refusal { why, path: path.clone() });
         if why == Why::Changed
-            && let Some(peer) = lock(&self.who).get(&source)
+            && let Some(peer) = lock(&self.who).get(&source).copied()
+            && lock(&self.changed).insert((peer, segment.file))
         {
-            self.tell(FetchEvent::Changed { peer: *peer, path: path.clone() });
+            self.tell(FetchEvent::Changed { peer, path });
         }
         self.news.notify_waiters();
+    }
+
+    /// How long a provider is still waited for, if none is connected.
+    pub(super) fn waits(&self) -> Option<Duration> {
+        let alone = self.connected.load(Ordering::Relaxed) == 0 && !self.is_over();
+        alone.then(|| lock(&self.until).saturating_duration_since(Instant::now()))
     }
 
     /// Groups that are asked for and not here yet.
@@ -281,7 +297,7 @@ impl Job {
     }
 
     /// Why the last part that was refused was.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         lock(&self.refusal).clone()
     }
 

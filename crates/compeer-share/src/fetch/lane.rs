@@ -17,6 +17,7 @@ use compeer::{PeerId, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::error::lost;
 use super::job::{Job, State};
 use super::sink::{Disk, Sink};
 use super::sources::Counted;
@@ -113,7 +114,7 @@ impl Lane {
         match self.fetch().await {
             Ok(()) | Err(Trouble::Over) => End::Done(Box::new(self)),
             Err(Trouble::Lied) => End::Lied,
-            Err(Trouble::Theirs(error)) => End::Gone { why: error.to_string(), gave: self.gave },
+            Err(Trouble::Theirs(error)) => End::Gone { why: lost(&error), gave: self.gave },
             Err(Trouble::Ours(error)) => End::Failed(error),
         }
     }

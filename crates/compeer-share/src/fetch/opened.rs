@@ -10,6 +10,7 @@ use compeer::{Peer, PeerAddr, PeerId, ShareTicket, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::FetchError;
+use super::error::lost;
 use crate::limits;
 use crate::limits::MAX_MANIFEST_BYTES;
 use crate::ranges::RangeSet;
@@ -31,7 +32,7 @@ pub(crate) enum NoWelcome {
 
 impl From<io::Error> for NoWelcome {
     fn from(error: io::Error) -> Self {
-        NoWelcome::Unreachable(error.to_string())
+        NoWelcome::Unreachable(lost(&error))
     }
 }
 
@@ -92,7 +93,7 @@ impl Opened {
 
     /// Reads the manifest that was asked for when it was opened; what comes is counted, part by part before it is here.
     pub(crate) async fn manifest(&mut self, come: &AtomicU64) -> Result<Vec<u8>, FetchError> {
-        let broken = |error: io::Error| FetchError::Broken { peer: self.peer, why: error.to_string() };
+        let broken = |error: io::Error| FetchError::Broken { peer: self.peer, why: lost(&error) };
         let len = self.manifest as usize;
         if len > MAX_MANIFEST_BYTES {
             return Err(broken(wire::malformed("a manifest that is too long")));

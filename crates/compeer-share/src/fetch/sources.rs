@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use compeer::{PeerAddr, PeerId, ShareTicket};
+use compeer::{PeerAddr, PeerId, ShareTicket, text};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::job::{Job, State, failed};
+use super::job::{Job, Refusal, State, failed, lock};
 use super::lane::{End, Lane};
 use super::opened::{NoWelcome, Opened};
 use super::{FetchError, FetchEvent};
@@ -23,6 +23,7 @@ use crate::ContentId;
 use crate::limits;
 use crate::plan::Source;
 use crate::tree::GROUP;
+use crate::wire::Why;
 
 /// Streams with one provider. Two use both cores of a small machine; the framework permits eight.
 const LANES: usize = 2;
@@ -51,6 +52,8 @@ enum Left {
     Done(Option<Box<Lane>>),
     /// Not to be called again.
     Never,
+    /// It does not know the share, or not for us: not to be called again.
+    Refused,
     /// It lied: not to be called again either.
     Lied,
     /// Call it again.
@@ -97,7 +100,7 @@ pub(super) async fn run(
     let mut lanes = Vec::new();
     let mut why = String::new();
     let mut patience = Patience::new(job);
-    let mut lied = false;
+    let (mut lied, mut refused) = (false, false);
     let arrived = 'fetching: loop {
         tokio::select! {
             biased;
@@ -132,6 +135,7 @@ pub(super) async fn run(
                     }
                 }
                 Ok(Left::Never) => {}
+                Ok(Left::Refused) => refused = true,
                 Ok(Left::Lied) => lied = true,
                 Err(panic) => return Err(FetchError::Disk(panic.to_string())),
             },
@@ -147,9 +151,18 @@ pub(super) async fn run(
     if lied {
         return Err(FetchError::Lies);
     }
-    let silent = || if why.is_empty() { "nothing came for too long".to_owned() } else { why };
-    let why = job.refusal().unwrap_or_else(silent);
     let missing = job.missing().iter().map(|range| job.layout.byte_len(&range)).sum();
+    let why = match job.refusal() {
+        Some(Refusal { why: Why::Changed, path }) => return Err(FetchError::Changed { path, missing }),
+        Some(Refusal { why: Why::Unreadable, path }) => {
+            format!("{} cannot be read there", text::escape(&path))
+        }
+        Some(Refusal { why: Why::Stopped, .. }) => "the share was stopped".into(),
+        Some(Refusal { why: Why::Missing, .. }) => "the others do not have it either".into(),
+        None if refused => return Err(FetchError::NoMore { missing }),
+        None if why.is_empty() => "nothing came for too long".into(),
+        None => why,
+    };
     Err(FetchError::NoProvider { missing, why })
 }
 
@@ -181,15 +194,14 @@ impl Patience {
             if job.is_hopeless() {
                 return;
             }
-            if Instant::now() < self.until {
-                continue;
-            }
             let now = job.received.load(Ordering::Relaxed);
             // A reader of a stream may take its time.
-            if now == self.seen && job.unread.load(Ordering::Relaxed) == 0 {
+            if now != self.seen || job.unread.load(Ordering::Relaxed) > 0 {
+                *self = Patience::new(job);
+                *lock(&job.until) = self.until;
+            } else if Instant::now() >= self.until {
                 return;
             }
-            *self = Patience::new(job);
         }
     }
 }
@@ -230,7 +242,7 @@ async fn provider(
         Err(NoWelcome::Unknown) => {
             job.shares.forget_provider(ContentId::from_bytes(ticket.root), peer);
             job.tell(FetchEvent::Refused { peer });
-            return Left::Never;
+            return Left::Refused;
         }
         Err(why) => return Left::Again { at, why: why.words(), fruitless: false },
     };

@@ -108,6 +108,22 @@ fn sizes_times_and_modes() {
 }
 
 #[test]
+fn empty_folders_are_counted_and_what_is_only_said_to_be_empty_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["d/one", "d/two/deep", "d/full"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    fs::write(dir.path().join("d/full/file"), "").unwrap();
+    let walked = walk_in(&dir, &["d"], &[]).unwrap();
+    assert_eq!(walked.files.len(), 1);
+    assert_eq!(walked.skipped, [Skipped::EmptyFolders(2)]);
+    let told = walk(&["/proc/self/status".into()], &[]).unwrap_err().to_string();
+    assert!(told.contains("compeer send - < /proc/self/status"), "{told}");
+    let skipped = walk(&["/proc/self/fdinfo".into()], &[]).unwrap().skipped;
+    assert!(skipped.iter().any(|skipped| matches!(skipped, Skipped::NoSize(_))), "{skipped:?}");
+}
+
+#[test]
 fn bounds_hold() {
     let dir = tempfile::tempdir().unwrap();
     // Deeper than a path may be.
@@ -125,7 +141,7 @@ fn bounds_hold() {
     let walked = walk_in(&dir, &["links"], &[]).unwrap();
     assert_eq!((walked.skipped.len(), walked.skipped.last()), (MAX_SKIPPED + 1, Some(&Skipped::More(7))));
     // More files than a share has.
-    let mut walk = Walk { exclude: Globs::default(), found: Walked::default(), skipped: 0 };
+    let mut walk = Walk { exclude: Globs::default(), found: Walked::default(), skipped: 0, empty: 0 };
     let meta = fs::metadata(dir.path()).unwrap();
     for _ in 0..MAX_ENTRIES {
         walk.file(PathBuf::new(), String::new(), &meta).unwrap();

@@ -117,9 +117,13 @@ impl Stage {
 
     fn start(&self, name: &str, arguments: &[&str]) -> Outcome<Running> {
         self.type_line(name, arguments, None);
-        let mut child = self
-            .command(name, arguments)?
-            .stdin(Stdio::null())
+        let mut command = self.command(name, arguments)?;
+        match arguments {
+            // Its pipe ends with this process, also when that is killed, and the peer with the pipe.
+            ["up", ..] => command.arg("--leashed").stdin(Stdio::piped()),
+            _ => command.stdin(Stdio::null()),
+        };
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use compeer::{PeerId, Request};
 use compeer_share::staging::{Conflict, Existing, Survey, Target};
 use compeer_share::{Fetch, FetchEvent, Look};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -211,6 +212,8 @@ async fn watch(
         reply(request, EVENT, &GetEvent::Fetching { transfer }).await?;
     }
     let mut ticks = tokio::time::interval(progress::EVERY);
+    // Who was lost, until somebody gives again.
+    let mut lost = BTreeMap::new();
     loop {
         let data = async {
             match &mut bytes {
@@ -228,6 +231,9 @@ async fn watch(
                 Some(event) => {
                     if let Some(event) = told(node, event).await {
                         reply(request, EVENT, &event).await?;
+                        if let Some(waiting) = waiting(&mut lost, &event, &fetch) {
+                            reply(request, EVENT, &waiting).await?;
+                        }
                     }
                 }
                 None => break,
@@ -270,7 +276,7 @@ pub(super) async fn pass_on(request: &Request, mut data: Bytes) -> Outcome {
 
 /// How far the sender is, who is waited for.
 fn hashing(done_bytes: u64, total_bytes: u64) -> Step {
-    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 1, window_bytes: 0 }
+    Step { phase: Phase::Hashing, done_bytes, total_bytes, sources: 1, window_bytes: 0, wait_s: None }
 }
 
 fn step(now: &compeer_share::Snapshot) -> Step {
@@ -283,6 +289,23 @@ fn step(now: &compeer_share::Snapshot) -> Step {
         total_bytes: now.total,
         sources: now.sources as u32,
         window_bytes: now.window,
+        wait_s: now.waits.map(|waits| waits.as_secs()),
+    }
+}
+
+/// Who is waited for when the last one who gave is lost. `lost`: those who are.
+fn waiting(lost: &mut BTreeMap<PeerId, String>, event: &GetEvent, fetch: &Fetch) -> Option<GetEvent> {
+    match event {
+        GetEvent::SourceLost { peer, name, .. } => {
+            lost.insert(*peer, name.clone());
+            let wait_s = fetch.snapshot().waits?.as_secs();
+            Some(GetEvent::Waiting { names: lost.values().cloned().collect(), wait_s })
+        }
+        GetEvent::Source { peer, .. } | GetEvent::SourceRefused { peer, .. } => {
+            lost.remove(peer);
+            None
+        }
+        _ => None,
     }
 }
 
