@@ -16,10 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::limits::{
-    BUCKET, BUCKET_STALE, MAX_LOOKUPS, MAX_PUBLISHED, MAX_RECORDS_TOLD, MAX_TESTS, QUERY_FAILS, QUERY_SLOW,
-    REPUBLISH, SILENT, UPKEEP,
+    BUCKET, MAX_LOOKUPS, MAX_PUBLISHED, MAX_RECORDS_TOLD, QUERY_FAILS, QUERY_SLOW, REPUBLISH, UPKEEP,
 };
-use crate::{PeerId, Time};
+use crate::{Addr, PeerAddr, PeerId, Time};
 
 mod chance;
 mod contact;
@@ -32,6 +31,7 @@ pub mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod wire;
 
 use chance::Chance;
@@ -41,7 +41,7 @@ use lookup::Lookup;
 pub use lookup::{Goal, Outcome, Step, StepEnd};
 pub use record::{Record, RecordError, Subject};
 pub use store::{Refused, Store};
-use table::{Placed, Table};
+use table::Table;
 pub use wire::{Answer, Find, Malformed};
 
 /// The overlay as one peer sees it.
@@ -90,7 +90,7 @@ pub enum Effect {
         /// Whom.
         contact: Arc<Contact>,
     },
-    /// Sign a new record about this, and [`Overlay::publish`] it.
+    /// Sign a new record about this, and [`Overlay::publish`] it: it was announced.
     Sign {
         /// About what.
         subject: Subject,
@@ -262,20 +262,28 @@ impl Overlay {
         self.lookups.remove(&lookup);
     }
 
-    /// Has a record of one's own kept by others, now and every [`REPUBLISH`]: [`Effect::Sign`] asks for the next one.
+    /// Has records about this kept by others, from now on and every [`REPUBLISH`] anew: each time
+    /// [`Effect::Sign`] asks for one.
     ///
     /// # Errors
     /// [`Busy`] when [`MAX_PUBLISHED`] are.
-    pub fn publish(&mut self, record: Record, now: Time) -> Result<(), Busy> {
-        let (subject, record) = (record.subject(), Arc::new(record));
+    pub fn announce(&mut self, subject: Subject, now: Time) -> Result<(), Busy> {
         if !self.published.contains_key(&subject) && self.published.len() >= MAX_PUBLISHED {
             return Err(Busy);
         }
-        let due = now + self.chance.jitter(REPUBLISH);
-        let holders = self.published.get(&subject).map_or(0, |before| before.holders);
-        self.published.insert(subject, Published { record: Some(record.clone()), due, holders });
-        self.begin(subject.key(), Goal::Peers, Purpose::Publish(record), Vec::new(), now);
+        let published =
+            self.published.entry(subject).or_insert(Published { record: None, due: now, holders: 0 });
+        published.due = now;
         Ok(())
+    }
+
+    /// A record that was asked for, signed. Nothing happens when it is not announced any more.
+    pub fn publish(&mut self, record: Record, now: Time) {
+        let (subject, record) = (record.subject(), Arc::new(record));
+        let due = now + self.chance.jitter(REPUBLISH);
+        let Some(published) = self.published.get_mut(&subject) else { return };
+        (published.record, published.due) = (Some(record.clone()), due);
+        self.begin(subject.key(), Goal::Peers, Purpose::Publish(record), Vec::new(), now);
     }
 
     /// Publishes no longer. What others keep ends by itself.
@@ -321,11 +329,11 @@ impl Overlay {
         if running.lookup.is_over()
             && let Some(Running { lookup, purpose }) = self.lookups.remove(&number)
         {
-            self.over(number, lookup, purpose);
+            self.over(number, lookup, purpose, now);
         }
     }
 
-    fn over(&mut self, number: u64, lookup: Lookup, purpose: Purpose) {
+    fn over(&mut self, number: u64, lookup: Lookup, purpose: Purpose, now: Time) {
         let outcome = lookup.outcome();
         match purpose {
             Purpose::Wanted => self.effects.push_back(Effect::Done { lookup: number, outcome }),
@@ -333,6 +341,10 @@ impl Overlay {
             Purpose::Publish(record) => {
                 if let Some(published) = self.published.get_mut(&record.subject()) {
                     published.holders = outcome.closest.len();
+                    if outcome.closest.is_empty() {
+                        // Nobody there yet.
+                        published.due = published.due.min(now + self.chance.jitter(UPKEEP));
+                    }
                 }
                 for to in outcome.closest {
                     self.effects.push_back(Effect::Keep { to, record: record.clone() });
@@ -341,10 +353,35 @@ impl Overlay {
         }
     }
 
-    /// A peer answered a query.
+    /// The peer of a query was reached at this of its addresses, or at another one: it counts as being there.
+    pub fn reached_at(&mut self, query: u64, addr: &Addr) {
+        if let Some(query) = self.queries.get_mut(&query)
+            && query.to.addrs().first() != Some(addr)
+        {
+            let PeerAddr { id, addrs, .. } = query.to.to_peer_addr();
+            query.to = Arc::new(Contact::new(PeerAddr::new(id, std::iter::once(addr.clone()).chain(addrs))));
+        }
+    }
+
+    /// A peer answered a query over a connection that it made itself: so it was not shown to be where it
+    /// is said to be.
+    pub fn answered_on_its_call(&mut self, query: u64, answer: Answer, now: Time) {
+        if let Some(to) = self.queries.get(&query).map(|query| query.to.clone()) {
+            self.called((*to).clone(), now);
+        }
+        self.take_answer(query, answer, now);
+    }
+
+    /// A peer answered a query, having been called.
     pub fn answered(&mut self, query: u64, answer: Answer, now: Time) {
+        if let Some(to) = self.queries.get(&query).map(|query| query.to.clone()) {
+            self.place(to, now);
+        }
+        self.take_answer(query, answer, now);
+    }
+
+    fn take_answer(&mut self, query: u64, answer: Answer, now: Time) {
         let Some(Query { lookup, path, step, to, slow, .. }) = self.queries.remove(&query) else { return };
-        self.place(to.clone(), now);
         let Some(running) = self.lookups.get_mut(&lookup) else { return };
         let target = running.lookup.target();
         let told = answer.closer.into_iter().take(BUCKET).filter(|peer| peer.id != self.me);
@@ -374,40 +411,6 @@ impl Overlay {
             running.lookup.failed((path, step, slow), now);
         }
         self.advance(lookup, now);
-    }
-
-    /// A peer that was to be tested is there, or is not.
-    pub fn tested(&mut self, peer: PeerId, there: bool, now: Time) {
-        let Some(test) = self.tests.get_mut(&peer).filter(|test| test.pending) else { return };
-        let contact = test.contact.clone();
-        if there {
-            self.tests.remove(&peer);
-            self.place(contact, now);
-        } else {
-            (test.pending, test.until) = (false, now + UPKEEP);
-            self.shaken |= self.table.get(&peer).is_some();
-            self.table.failed(&contact.key(), now);
-        }
-    }
-
-    fn place(&mut self, contact: Arc<Contact>, now: Time) {
-        if let Placed::Waits(silent) = self.table.reached(contact, now)
-            && self.table.get(&silent.id()).is_some_and(|entry| now.since(entry.seen) >= UPKEEP)
-        {
-            self.test(silent, now);
-        }
-    }
-
-    fn test(&mut self, contact: Arc<Contact>, now: Time) {
-        self.tests.retain(|_, test| test.pending || test.until > now);
-        let pending = self.tests.values().filter(|test| test.pending).count();
-        let known = self.tests.contains_key(&contact.id());
-        if known || pending >= MAX_TESTS || self.tests.len() >= 16 * MAX_TESTS {
-            return;
-        }
-        let test = Test { contact: contact.clone(), until: now + QUERY_FAILS, pending: true };
-        self.tests.insert(contact.id(), test);
-        self.effects.push_back(Effect::Test { contact });
     }
 
     /// When to call [`tick`](Self::tick).
@@ -451,27 +454,6 @@ impl Overlay {
         if self.upkeep <= now {
             self.look_after_table(now);
         }
-    }
-
-    /// Tests who was silent for long, refreshes what nobody looked into for long, and forgets what has ended.
-    fn look_after_table(&mut self, now: Time) {
-        let mut soon = std::mem::take(&mut self.shaken);
-        self.store.drop_ended(now);
-        let patience = if soon { UPKEEP } else { SILENT };
-        let silent = self.table.longest_silent().filter(|entry| now.since(entry.seen) >= patience);
-        if let Some(contact) = silent.map(|entry| entry.contact.clone()) {
-            self.test(contact, now);
-        }
-        if let Some((bits, looked)) = self.table.stalest()
-            && looked.is_none_or(|looked| now.since(looked) >= BUCKET_STALE)
-        {
-            let key = self.key.at(bits, self.chance.bytes());
-            self.begin(key, Goal::Peers, Purpose::Upkeep, Vec::new(), now);
-            // A table that was just begun is filled at once, not in half an hour.
-            soon |= looked.is_none();
-        }
-        let after = if soon { UPKEEP / 16 } else { UPKEEP };
-        self.upkeep = now + self.chance.jitter(after);
     }
 }
 

@@ -104,6 +104,7 @@
 //! - [`Table`], [`Router`], [`Stabilizer`]: the framework's other nouns.
 //! - [`Stream`]: bytes in bulk beside the messages.
 //! - [`discovery`]: who is near, on the local network.
+//! - [`overlay`]: finding any peer by its id, and who has a content, over peers that know others.
 //! - [`classic`]: plaintext requests with programs of the 2007 framework, when asked for.
 //! - [`transport::memory`]: a network inside the process, for tests with a
 //!   thousand peers in virtual time.
@@ -154,6 +155,7 @@ pub mod limits;
 mod link;
 mod links;
 pub mod local;
+pub mod overlay;
 mod peer;
 mod request;
 mod router;
@@ -172,6 +174,7 @@ pub use error::{ConnectError, Failure, IntoReply, ReplyError, RequestError, Spaw
 pub use event::{Event, Events};
 pub use handler::{Handler, StreamHandler};
 pub use identity::Identity;
+pub use overlay::{Kademlia, Overlay};
 pub use peer::{Builder, Connection, ConnectionInfo, ListenAddr, Peer, Target};
 pub use request::{Request, Responder};
 pub use router::{Direct, Hop, Router};

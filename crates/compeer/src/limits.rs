@@ -57,6 +57,10 @@ pub const MAX_ONE_WAY: usize = MAX_REQUESTS as usize;
 /// end, one that comes and goes would leave ever more behind.
 pub const ONE_WAY_GRACE: Duration = REQUEST_TIMEOUT;
 
+/// Calls that the overlay makes at a time: questions, records and tests. Unit: calls. A guess: a household's router
+/// bears as many.
+pub const OVERLAY_CALLS: usize = 64;
+
 /// How long a connection that nobody keeps may be unused.
 pub const PASSING_IDLE: Duration = Duration::from_secs(60);
 

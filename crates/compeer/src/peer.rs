@@ -347,6 +347,11 @@ impl Peer {
         &self.0.table
     }
 
+    /// The overlay, if this peer takes part in it ([`Builder::overlay`]).
+    pub fn overlay(&self) -> Option<crate::overlay::Overlay> {
+        crate::overlay::Overlay::of(self)
+    }
+
     /// The connections there are, by peer.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let now = self.0.clock.now();

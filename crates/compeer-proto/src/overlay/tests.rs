@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::testing::{DAWN, World, contact, id, record};
 use super::*;
-use crate::limits::{MAX_PATH_QUERIES, PATHS};
+use crate::limits::{MAX_PATH_QUERIES, MAX_TESTS, PATHS};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn published(n: u64) -> World {
     let mut world = World::chain(n);
     for n in 0..n {
-        let (record, now) = (record(n, Subject::Peer(id(n)), DAWN), world.now);
-        world.of(n).publish(record, now).unwrap();
+        let now = world.now;
+        world.of(n).announce(Subject::Peer(id(n)), now).unwrap();
+        world.of(n).tick(now);
     }
     world.settle();
     world
@@ -57,8 +58,8 @@ fn a_record_outlives_its_keepers_and_ends_after_its_publisher() {
     let mut world = published(50);
     let content = Subject::Content([7; 32]);
     let now = world.now;
-    world.of(5).publish(record(5, content, DAWN), now).unwrap();
-    world.settle();
+    world.of(5).announce(content, now).unwrap();
+    world.pass(Duration::from_millis(1));
     // Half of them die at once, the publisher lives on.
     for n in (0..50).filter(|n| n % 2 == 0) {
         world.dead.insert(id(n));
@@ -81,7 +82,7 @@ fn a_record_outlives_its_keepers_and_ends_after_its_publisher() {
 fn of_two_records_the_newer_is_found() {
     let mut world = published(40);
     let now = world.now;
-    world.of(3).publish(record(3, Subject::Peer(id(3)), DAWN + 60), now).unwrap();
+    world.of(3).publish(record(3, Subject::Peer(id(3)), DAWN + 60), now);
     world.settle();
     world.dead.insert(id(3));
     let found = world.find(9, Subject::Peer(id(3)), Goal::Thorough);
@@ -124,8 +125,8 @@ fn look_ups_and_own_records_are_bounded() {
     for n in 0..=MAX_PUBLISHED {
         let mut root = [0; 32];
         root[..8].copy_from_slice(&n.to_le_bytes());
-        let published = overlay.publish(record(0, Subject::Content(root), DAWN), Time::ZERO);
-        assert_eq!(published, if n < MAX_PUBLISHED { Ok(()) } else { Err(Busy) });
+        let announced = overlay.announce(Subject::Content(root), Time::ZERO);
+        assert_eq!(announced, if n < MAX_PUBLISHED { Ok(()) } else { Err(Busy) });
     }
 }
 

@@ -29,7 +29,7 @@ use crate::links::Links;
 use crate::router::Direct;
 use crate::transport::tls::TlsTransport;
 use crate::transport::{Listener, Transport};
-use crate::{Clock, Identity, Router, Stabilizer, Table, limits};
+use crate::{Clock, Identity, Router, Stabilizer, Table, limits, overlay};
 
 /// Where to listen: one address (or its text), or several.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,7 @@ pub struct Builder {
     classic: Vec<Result<SocketAddr, String>>,
     classic_handlers: Vec<(Option<Kind>, Arc<dyn classic::Handler>)>,
     router: Arc<dyn Router>,
+    overlay: bool,
     stabilizers: Vec<(Duration, Arc<dyn Stabilizer>)>,
     transport: Option<Arc<dyn Transport>>,
     clock: Option<Clock>,
@@ -111,6 +112,7 @@ impl Builder {
             classic: Vec::new(),
             classic_handlers: Vec::new(),
             router: Arc::new(Direct),
+            overlay: false,
             stabilizers: Vec::new(),
             transport: None,
             clock: None,
@@ -264,6 +266,14 @@ impl Builder {
         self
     }
 
+    /// Takes part in the [`overlay`](crate::overlay), by which peers find each other by id: answers
+    /// others about whom it knows, and keeps records for them, all bounded. Default: not. To have requests to peers
+    /// of unknown address go that way too, set the router [`Kademlia`](crate::Kademlia).
+    pub fn overlay(mut self) -> Self {
+        self.overlay = true;
+        self
+    }
+
     /// How long requests wait that set no time-out of their own. Default: 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -298,22 +308,28 @@ impl Builder {
         let hello = Hello {
             agent: concat!("compeer/", env!("CARGO_PKG_VERSION")).to_owned(),
             instance: dice.bytes(),
-            features: 0,
+            features: if self.overlay { overlay::FEATURE } else { 0 },
             limits: PeerLimits::default(),
             listen: Vec::new(),
             ext: name_ext(self.name)?,
         };
         let callers =
             Callers::new(limits::MAX_PENDING, limits::MAX_PENDING_CONNECTED, self.per_prefix.pending);
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let overlay = self.overlay.then(|| {
+            let seed = u64::from_le_bytes(dice.bytes());
+            Arc::new(overlay::Shared::new(identity.clone(), seed, clock.now()))
+        });
         let inner = Arc::new(Inner {
             runtime: tokio::runtime::Handle::current(),
             id: identity.peer_id(),
             hello,
-            clock: self.clock.unwrap_or_else(Clock::system),
+            clock,
             dice,
             registry,
             stream_handlers: Mutex::new(stream_handlers),
             router: self.router,
+            overlay,
             table: Table::new(self.max_peers),
             links: Links::new(identity.peer_id()),
             awaited: Default::default(),
@@ -342,6 +358,10 @@ impl Builder {
         accept::listen(&inner, listeners);
         classic::serve(&inner, classic_listeners);
         keep::sweep(&inner);
+        if inner.overlay.is_some() {
+            overlay::handlers(&inner);
+            overlay::drive(&inner);
+        }
         for (every, stabilizer) in self.stabilizers {
             keep::stabilize(&inner, every, stabilizer);
         }

@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) stream_handlers: Mutex<StreamHandlers>,
     pub(crate) router: Arc<dyn Router>,
+    pub(crate) overlay: Option<Arc<crate::overlay::Shared>>,
     pub(crate) table: Table,
     pub(crate) links: Links,
     pub(crate) awaited: Awaited,

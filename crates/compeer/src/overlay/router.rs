@@ -1,0 +1,36 @@
+//! The router of the overlay: to a peer of which only the id is known.
+//!
+//! Whose address is given, in the table or kept is called there, as [`Direct`] does; for any other peer the overlay is
+//! asked. So questions of the overlay itself, which always come with an address, never lead back here.
+
+use compeer_proto::PeerAddr;
+use futures_util::future::BoxFuture;
+
+use crate::{Direct, Hop, Peer, Router};
+
+/// Goes straight to whoever's address is known, and has the overlay find the others.
+///
+/// ```
+/// use compeer::{Kademlia, Peer};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let peer = Peer::builder().listen("127.0.0.1:0").overlay().router(Kademlia).spawn().await?;
+/// # peer.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kademlia;
+
+impl Router for Kademlia {
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+        Box::pin(async move {
+            let hop = Direct.next_hop(peer, to).await?;
+            if !hop.addrs.is_empty() {
+                return Some(hop);
+            }
+            let found = peer.overlay()?.find_peer(to.id).await.ok()??;
+            Some(Hop::from(found))
+        })
+    }
+}
