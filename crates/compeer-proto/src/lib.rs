@@ -9,6 +9,7 @@
 //! * [`Kind`]: the word by which a handler is found.
 //! * [`ext`]: how structures grow without changing.
 //! * [`frame`] and [`session`]: the wire, and the state machine of one connection.
+//! * [`circuit`]: a connection carried by others: its frames, and what is carried.
 //! * [`classic`]: the frame of the 2007 protocol, for old programs.
 //! * [`overlay`]: finding any peer, and who has a content, by asking few.
 //! * [`limits`]: every bound, with unit and reason.
@@ -20,6 +21,7 @@
 pub mod addr;
 mod base32;
 mod bounded;
+pub mod circuit;
 pub mod classic;
 pub mod ext;
 pub mod frame;

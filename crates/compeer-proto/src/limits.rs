@@ -194,6 +194,29 @@ pub const CANCEL_ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 /// A timer this late means that the whole process was stopped, and proves nothing about others.
 pub const LATE_TIMER: Duration = Duration::from_secs(2);
 
+/// The same for a connection that others carry: [`PONG_WITHIN`] and time for the carriers to notice
+/// who of them is dead, which takes them up to 12 s, and to say so.
+pub const PONG_WITHIN_CARRIED: Duration = Duration::from_secs(15);
+
+// circuits
+
+/// Length of what names a circuit. Unit: bytes. Drawn at random, two never meet.
+pub const CIRCUIT_ID_LEN: usize = 16;
+
+/// Most hops of a circuit, so that it has one carrier less. Unit: hops. DESIGN §4.8.
+pub const MAX_CIRCUIT_HOPS: usize = 8;
+
+/// Most other ways that all who are asked together may try for one circuit. Unit: hops asked.
+/// A guess: it bounds what one OPEN can cause to this and [`MAX_CIRCUIT_HOPS`] more.
+pub const MAX_CIRCUIT_TRIES: u8 = 8;
+
+/// Most bytes in one DATA frame of a circuit. Unit: bytes. Two TLS records of the ends, less a few
+/// bytes; a carrier has to have room for a whole frame.
+pub const MAX_CIRCUIT_DATA: usize = 32 * 1024;
+
+/// Longest other frame of a circuit. Unit: bytes. A full extension list, eight ids, and more.
+pub const MAX_CIRCUIT_CONTROL: usize = 8 * 1024;
+
 // classic
 
 /// Bytes of a classic frame read at a time, at most. Unit: bytes. What a frame takes in memory grows by this

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use compeer_proto::circuit::Why;
 use compeer_proto::limits;
 use compeer_proto::session::{GoodbyeReason, Outcome};
 
@@ -43,13 +44,13 @@ fn every_frame_is_shown_as_it_is_pinned() {
 
 #[test]
 fn other_examples_are_pinned_too() {
-    let golden: String = ["ids", "addrs", "ext", "tickets", "opening"]
+    let golden: String = ["ids", "addrs", "ext", "tickets", "opening", "circuit"]
         .map(|f| read(&format!("tests/golden/{f}.txt")))
         .concat();
     let values: Vec<&str> =
         golden.lines().filter_map(|line| line.rsplit_once(": ")).map(|(_, value)| value).collect();
     let shown = blocks("bytes");
-    assert_eq!(shown.len(), 7);
+    assert_eq!(shown.len(), 13);
     for hex in shown.iter().chain(&blocks("text")).filter(|block| !block.starts_with("caller")) {
         assert!(values.contains(&hex.as_str()), "{hex} is in no golden file");
     }
@@ -96,6 +97,11 @@ fn limits_are_those_of_the_code() {
         ("PROCESS_BUDGET", limits::PROCESS_BUDGET as u64),
         ("PING_AFTER", limits::PING_AFTER.as_secs()),
         ("PONG_WITHIN", limits::PONG_WITHIN.as_secs()),
+        ("PONG_WITHIN_CARRIED", limits::PONG_WITHIN_CARRIED.as_secs()),
+        ("MAX_CIRCUIT_HOPS", limits::MAX_CIRCUIT_HOPS as u64),
+        ("MAX_CIRCUIT_TRIES", u64::from(limits::MAX_CIRCUIT_TRIES)),
+        ("MAX_CIRCUIT_DATA", limits::MAX_CIRCUIT_DATA as u64),
+        ("MAX_CIRCUIT_CONTROL", limits::MAX_CIRCUIT_CONTROL as u64),
     ]
     .into();
     let is_limit =
@@ -138,5 +144,11 @@ fn statuses_and_reasons_are_those_of_the_code() {
             .replace("your key", "keyrunstwice")
             .replace("breach of the protocol", "protocol");
         assert!(name.starts_with(&first_word(&said)), "{number}: {means}, but {name}");
+    }
+    let whys = table("why");
+    assert_eq!(whys.len(), 13);
+    for (number, means) in whys {
+        let name = format!("{:?}", Why::from_code(number)).to_lowercase();
+        assert_eq!(name, first_word(&means), "{number}: {means}");
     }
 }

@@ -281,7 +281,7 @@ impl Replies {
         self.id = None;
         Poll::Ready(reply.map_err(|outcome| match outcome {
             Some(outcome) => RequestError::from_outcome(outcome).unwrap_or(RequestError::NoReply),
-            None => RequestError::Disconnected,
+            None => self.link.lost(),
         }))
     }
 
@@ -291,7 +291,7 @@ impl Replies {
             Ok(message) => Some(Ok(message)),
             Err(outcome) => {
                 self.id = None;
-                let error = outcome.map_or(Some(RequestError::Disconnected), RequestError::from_outcome);
+                let error = outcome.map_or_else(|| Some(self.link.lost()), RequestError::from_outcome);
                 error.map(Err)
             }
         })

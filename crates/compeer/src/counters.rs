@@ -15,7 +15,8 @@ macro_rules! counters {
     ($($(#[$about:meta])* $name:ident),* $(,)?) => {
         /// What a peer has done since it was spawned: [`Peer::counters`]. All of them only grow.
         ///
-        /// Bytes are those of messages and streams with their frames, without TLS and what is beneath it.
+        /// Bytes are those of messages and streams with their frames, without TLS and what is beneath it. What goes over a
+        /// circuit is counted as what it is, and again as the streams that are its hops.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         #[non_exhaustive]
@@ -67,6 +68,16 @@ counters! {
     streams_opened,
     /// Streams of others that a handler got.
     streams_served,
+    /// Circuits opened by this side: connections and streams that others carry.
+    circuits_opened,
+    /// Circuits that others opened to here.
+    circuits_accepted,
+    /// Circuits carried for others.
+    circuits_carried,
+    /// What their ends said to each other. Unit: bytes.
+    circuit_bytes_carried,
+    /// Circuits of others that were refused, for want of a way or of room.
+    circuits_refused,
     /// Connections turned away because the peer is blocked.
     blocked,
     /// Connections turned away, or given up for others, because there were

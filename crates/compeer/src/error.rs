@@ -12,6 +12,8 @@ use bytes::Bytes;
 use compeer_proto::session::{Outcome, SendError};
 use compeer_proto::{Addr, PeerId};
 
+use crate::circuit::CircuitError;
+
 /// Why a peer could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -19,12 +21,12 @@ pub enum ConnectError {
     /// No address is known for it.
     #[error("no address is known for {0}: give its ticket or host")]
     NoAddress(PeerId),
-    /// The router knows no way, or one over another peer, which needs circuits;
-    /// those are not there yet.
-    #[error(
-        "no route to {0}: the router gave no hop, or one that is not {0} itself, and peers do not carry for others yet"
-    )]
+    /// The router knows no way.
+    #[error("no route to {0}: the router knows no next hop")]
     Unroutable(PeerId),
+    /// Others were to carry the connection, and it did not come about.
+    #[error("{0}")]
+    Circuit(CircuitError),
     /// Nobody answered at any address; each with its reason.
     #[error("unreachable: {}", Tried(.0))]
     Unreachable(Vec<(Addr, String)>),
@@ -88,11 +90,8 @@ pub enum RequestError {
     /// We may not ask that there.
     #[error("the peer does not let us ask that")]
     Denied,
-    /// The router knows no way there, or one over another peer, which needs
-    /// circuits; those are not there yet.
-    #[error(
-        "no route to {0}: the router gave no hop, or one that is not {0} itself, and peers do not carry for others yet"
-    )]
+    /// The router knows no way there.
+    #[error("no route to {0}: the router knows no next hop")]
     Unroutable(PeerId),
     /// The peer could not be reached, in time or at all, or had no place for one
     /// more request in time; the request did not run.
@@ -108,6 +107,10 @@ pub enum RequestError {
     /// The connection broke half-way: the request may or may not have run.
     #[error("the connection broke half-way; the request may have run")]
     Disconnected,
+    /// Others carried the connection and lost it, or changed what was said: as
+    /// [`Disconnected`](Self::Disconnected), with where.
+    #[error("{0}; the request may have run")]
+    CircuitBroke(CircuitError),
     /// A kind must be 1 to 64 bytes.
     #[error("a kind is 1 to 64 bytes")]
     Kind,
@@ -117,6 +120,12 @@ pub enum RequestError {
     /// A typed body could not be written or read, in the codec's words.
     #[error("the body is not of the expected type: {0}")]
     Body(String),
+}
+
+impl From<CircuitError> for ConnectError {
+    fn from(error: CircuitError) -> Self {
+        ConnectError::Circuit(error)
+    }
 }
 
 impl From<ConnectError> for RequestError {

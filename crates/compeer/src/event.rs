@@ -20,6 +20,8 @@ pub enum Event {
         name: Option<String>,
         /// Where it is.
         addr: Option<Addr>,
+        /// Who carries the connection, the neighbour first, as they say; empty when nobody does.
+        over: Vec<PeerId>,
         /// Whether this side called.
         dialled: bool,
     },

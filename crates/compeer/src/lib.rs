@@ -64,8 +64,7 @@
 //! }
 //!
 //! // Asked for every destination that is not connected; `None`: no way. A hop
-//! // that is not the destination itself will be crossed by circuits, which are
-//! // not there yet: until then such a request is unroutable.
+//! // that is not the destination itself is asked to carry (`Builder::carry`).
 //! async fn route(peer: Peer, to: PeerAddr) -> Option<Hop> {
 //!     peer.table().get(to.id).map(Hop::from)
 //! }
@@ -143,6 +142,7 @@
 
 mod addrs;
 mod call;
+mod circuit;
 pub mod classic;
 mod clock;
 mod counters;
@@ -166,7 +166,9 @@ mod table;
 pub mod transport;
 
 pub use call::{Call, Replies, Sender};
+pub use circuit::{Carried, Carry, CircuitError, Tap};
 pub use clock::Clock;
+pub use compeer_proto::circuit::Why;
 pub use compeer_proto::session::Message;
 pub use compeer_proto::{Addr, Kind, PeerAddr, PeerId, ShareTicket, Ticket, TicketError, Time, ext, text};
 pub use counters::Counters;
@@ -177,7 +179,7 @@ pub use identity::Identity;
 pub use overlay::{Kademlia, Overlay};
 pub use peer::{Builder, Connection, ConnectionInfo, ListenAddr, Peer, Target};
 pub use request::{Request, Responder};
-pub use router::{Direct, Hop, Router};
+pub use router::{Asked, Direct, Hop, Router};
 pub use stabilizer::{Stabilizer, check_live_peers};
 pub use stream::Stream;
 pub use table::Table;

@@ -120,6 +120,42 @@ pub const STREAM_LINGER: Duration = Duration::from_secs(60);
 /// dial one that was asked for.
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Circuits with one neighbour at a time, whoever opened them and wherever they end, beside its
+/// bulk streams. Unit: circuits. All that a peer behind one carrier does goes over it: a guess at
+/// thirty connections with their eight streams each.
+pub const MAX_CIRCUITS_PER_PEER: usize = 256;
+
+/// Circuits carried for others at a time. Unit: circuits. Each takes up to 150 KiB and two
+/// descriptors while much passes.
+pub const CARRIED_CIRCUITS: usize = 128;
+
+/// Of those, as many for one neighbour who asks. Unit: circuits. A connection and its eight
+/// streams, three times.
+pub const CARRIED_PER_PEER: usize = 32;
+
+/// What the ends of one carried circuit may say to each other. Unit: bytes. A guess: a film; a
+/// fetch that is longer goes on over its next circuit.
+pub const CARRIED_BYTES: u64 = 4 << 30;
+
+/// How long one carried circuit may last. A guess: half a day; who still wants one opens another.
+pub const CARRIED_TIME: Duration = Duration::from_secs(12 * 3600);
+
+/// How long opening a circuit may take, the calls between its carriers included. Less than
+/// [`STREAM_TIMEOUT`], so that the reason is heard in time.
+pub const CIRCUIT_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// What of that each hop keeps for itself, so that whoever is nearer to a trouble names it first.
+pub const CIRCUIT_HOP_TIME: Duration = Duration::from_millis(200);
+
+/// Other ways that all who are asked together may try. Unit: hops asked. A guess.
+pub const CIRCUIT_TRIES: u8 = 4;
+
+/// How long a neighbour may take to say which circuit it wants, or to take the answer.
+pub const CIRCUIT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long both sides of a circuit that broke may take to hear where.
+pub const CIRCUIT_LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Announcements of others on the local network that are kept. Unit: peers. A
 /// guess: more than a hall of people with laptops; each takes about 1 KiB.
 pub const MAX_NEARBY: usize = 512;

@@ -11,7 +11,7 @@
 //! the socket is full it is the driver that is woken and goes on.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,15 +27,18 @@ use tokio::task::AbortHandle;
 use crate::counters::Tally;
 use crate::strangers::Look;
 use crate::transport::Wire;
-use crate::{Clock, limits, lock};
+use crate::{Clock, lock};
 
 pub(crate) mod driver;
 mod io;
 mod one_way;
 mod over;
+mod places;
 mod state;
 
 pub(crate) use over::Over;
+pub(crate) use places::Of;
+use places::Places;
 use state::State;
 
 /// What became of a link once both sides had introduced themselves.
@@ -58,7 +61,11 @@ pub(crate) struct Link {
     pub(crate) session_id: [u8; 16],
     pub(crate) since: Time,
     pub(crate) clock: Clock,
-    pub(crate) streams: AtomicUsize,
+    places: Places,
+    /// Who carries it, the neighbour first; empty when nobody does.
+    pub(crate) over: Vec<PeerId>,
+    /// From what household it comes, that of the neighbour where others carry it.
+    household: Option<IpAddr>,
     pub(crate) hello: Mutex<Option<Hello>>,
     /// What was decided about it after HELLO.
     pub(crate) decided: watch::Sender<Option<Decided>>,
@@ -86,13 +93,15 @@ impl Link {
         Link {
             number,
             peer: wire.peer,
+            household: wire.addr.as_ref().and_then(Addr::prefix),
             addr: wire.addr,
             dialled,
             binding: wire.binding,
             session_id: wire.session,
             since: now,
             clock,
-            streams: AtomicUsize::new(0),
+            places: Places::default(),
+            over: wire.over,
             hello: Mutex::new(None),
             decided: watch::Sender::new(None),
             farewell: Mutex::new(None),
@@ -163,12 +172,12 @@ impl Link {
 
     /// Nothing is under way either way.
     fn is_unused(&self, state: &State) -> bool {
-        state.is_idle() && self.streams.load(Ordering::Relaxed) == 0
+        state.is_idle() && self.places.are_free()
     }
 
     /// What household the other side is in, if its address says so.
     pub(crate) fn prefix(&self) -> Option<IpAddr> {
-        self.addr.as_ref()?.prefix()
+        self.household
     }
 
     /// When something was last asked or answered.
@@ -428,38 +437,6 @@ impl Link {
     fn drained(&self) {
         let mut state = lock(&self.state);
         state.drained = true;
-        self.farewell(&mut state);
-    }
-
-    /// Says goodbye if all has come to its end and this side is to say it.
-    fn farewell(&self, state: &mut State) {
-        let farewell = *lock(&self.farewell);
-        if let Some(reason) = farewell.filter(|_| state.drained && self.streams.load(Ordering::Relaxed) == 0)
-        {
-            state.goodbye(reason, "", self.clock.now());
-        }
-    }
-
-    /// A place for one more stream. Places are counted under the lock, so that
-    /// none is taken while the link closes for want of any.
-    pub(crate) fn take_place(&self) -> Result<(), Outcome> {
-        let state = lock(&self.state);
-        if state.is_closing() {
-            return Err(Outcome::Cancelled);
-        }
-        if self.streams.load(Ordering::Relaxed) >= limits::MAX_STREAMS_PER_PEER {
-            self.tally.limit_streams.one();
-            return Err(Outcome::Busy);
-        }
-        self.streams.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Gives a place back.
-    pub(crate) fn leave_place(&self) {
-        self.touch(self.clock.now());
-        let mut state = lock(&self.state);
-        self.streams.fetch_sub(1, Ordering::Relaxed);
         self.farewell(&mut state);
     }
 

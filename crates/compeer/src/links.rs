@@ -10,7 +10,9 @@
 //!   drains (the older); the other side uses the newer and waits for the word;
 //! - same start, opposite directions, both young: both called at once, and the
 //!   one dialled by the smaller PeerId stays, the other drains. When the older
-//!   one is not young, the caller has lost it, and the newer stays.
+//!   one is not young, the caller has lost it, and the newer stays;
+//! - one that others carry gives way to one that nobody does, unless that is the
+//!   older one and not young.
 //!
 //! A peer may have [`MAX_LINKS_PER_PEER`](limits::MAX_LINKS_PER_PEER) links at a
 //! time, those in introduction and those that drain included. *Connected* is
@@ -172,6 +174,15 @@ impl Links {
                     return Verdict::Twice(old);
                 }
                 Some((old, Ending::Replaced))
+            }
+            Some(old) if old.is_carried() && !link.is_carried() => Some((old, Ending::Drains)),
+            Some(old) if link.is_carried() && !old.is_carried() => {
+                if now.since(old.since) < limits::HANDSHAKE_TIMEOUT {
+                    inner.strangers.drains(link.number);
+                    link.decided.send_replace(Some(Decided::Drains));
+                    return Verdict::Drains;
+                }
+                Some((old, Ending::Drains))
             }
             Some(old) if old.dialled == link.dialled => link.dialled.then_some((old, Ending::Drains)),
             Some(old) => {

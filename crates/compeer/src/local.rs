@@ -194,6 +194,7 @@ fn run(io: Box<dyn ByteStream>, other: PeerId, role: Role, clock: Clock, host: A
         io,
         peer: other,
         addr: None,
+        over: Vec::new(),
         binding: [0; 32],
         session: [0; 16],
         resumed: false,

@@ -359,6 +359,7 @@ impl Peer {
             peer_id: link.peer,
             name: link.name(),
             addr: link.addr.clone(),
+            over: link.over.clone(),
             listens: lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone()),
             dialled: link.dialled,
             rtt: link.rtt(),

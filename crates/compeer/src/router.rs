@@ -1,11 +1,11 @@
 //! Routers: who is the next hop towards a peer.
 //!
 //! The router is asked for every destination that is not connected. It names
-//! the next hop, which need not be the destination: what lies between will be
-//! crossed by circuits (DESIGN §4.8). Until those exist, a next hop that is not
-//! the destination makes the request *unroutable*; the trait is fit for them.
-//! The original asked its router the same question with the same answer: a
-//! peer and where it is, or nothing.
+//! the next hop, which need not be the destination: a neighbour that is not is
+//! asked to carry ([`circuit`](crate::circuit)). A peer that carries asks its own
+//! router in turn, and says who asks and who is left out. The original asked its
+//! router the same question with the same answer: a peer and where it is, or
+//! nothing.
 
 use std::future::Future;
 
@@ -34,10 +34,30 @@ use crate::Peer;
 ///
 /// A router that asks others on its way should ask only those it would name
 /// itself without asking: each of its requests comes back to it.
+///
+/// A function does not hear who asks and who is left out; a type of one's own with
+/// this trait does, and can name another way where the first is closed.
 pub trait Router: Send + Sync + 'static {
     /// The next hop towards `to`, which may carry addresses the caller knows;
-    /// `None` when there is no way.
-    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>>;
+    /// `None` when there is no way. One of those that `asked` leaves out is as
+    /// good as none.
+    fn next_hop<'a>(
+        &'a self,
+        peer: &'a Peer,
+        to: &'a PeerAddr,
+        asked: &'a Asked,
+    ) -> BoxFuture<'a, Option<Hop>>;
+}
+
+/// What a router should know beside the destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The neighbour for whom this peer is to carry; `None`: the way is for this peer itself.
+    pub from: Option<PeerId>,
+    /// Who is no next hop: those by whom the circuit has come, and those who have refused it
+    /// or could not be reached.
+    pub without: Vec<PeerId>,
 }
 
 impl<F, Fut> Router for F
@@ -45,7 +65,7 @@ where
     F: Fn(Peer, PeerAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Option<Hop>> + Send + 'static,
 {
-    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr, _: &'a Asked) -> BoxFuture<'a, Option<Hop>> {
         Box::pin(self(peer.clone(), to.clone()))
     }
 }
@@ -71,16 +91,13 @@ impl From<PeerAddr> for Hop {
 pub struct Direct;
 
 impl Router for Direct {
-    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
-        Box::pin(async move {
-            let mut addrs = to.addrs.clone();
-            let known = peer.table().get(to.id).into_iter().chain(peer.kept(to.id));
-            for addr in known.flat_map(|known| known.addrs) {
-                if !addrs.contains(&addr) {
-                    addrs.push(addr);
-                }
+    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr, _: &'a Asked) -> BoxFuture<'a, Option<Hop>> {
+        let mut addrs = to.addrs.clone();
+        for addr in peer.0.known_addrs(to.id) {
+            if !addrs.contains(&addr) {
+                addrs.push(addr);
             }
-            Some(Hop { peer: to.id, addrs })
-        })
+        }
+        Box::pin(std::future::ready(Some(Hop { peer: to.id, addrs })))
     }
 }

@@ -5,7 +5,7 @@
 //! of the two peers and dies with it; a session that gives way to its twin lasts
 //! until its streams have ended. Whoever dialled the message connection
 //! dials the streams, to the same address; the other side asks for one by
-//! message. At most [`MAX_STREAMS_PER_PEER`](crate::limits::MAX_STREAMS_PER_PEER)
+//! message; over others each is a circuit of its own. At most [`MAX_STREAMS_PER_PEER`](crate::limits::MAX_STREAMS_PER_PEER)
 //! at a time with one peer.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use compeer_proto::circuit::{self, Why};
 use compeer_proto::opening::{self, Answer, Opening};
 use compeer_proto::session::Outcome;
 use compeer_proto::{Addr, Kind, PeerId};
@@ -28,8 +29,8 @@ use tokio::time::Sleep;
 
 use crate::call::{ATTEMPTS, Way};
 use crate::handler::StreamHandler;
-use crate::link::Link;
 use crate::link::driver::panic_text;
+use crate::link::{Link, Of, Over};
 use crate::peer::{Inner, spawn_until_down};
 use crate::transport::{ByteStream, Purpose, Wire};
 use crate::{ConnectError, Event, RequestError, limits, lock};
@@ -83,21 +84,22 @@ impl Fate {
 }
 
 /// One of the streams that a link may have.
-struct Place(Arc<Link>);
+struct Place(Arc<Link>, Of);
 
 impl Place {
     /// # Errors
     /// [`Outcome::Busy`] when all are taken, [`Outcome::Cancelled`] when the
     /// link is being closed.
-    fn take(link: &Arc<Link>) -> Result<Arc<Place>, Outcome> {
-        link.take_place()?;
-        Ok(Arc::new(Place(link.clone())))
+    fn take(link: &Arc<Link>, kind: &Kind) -> Result<Arc<Place>, Outcome> {
+        let of = if *kind == circuit::KIND { Of::Circuits } else { Of::Streams };
+        link.take_place(of)?;
+        Ok(Arc::new(Place(link.clone(), of)))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.leave_place();
+        self.0.leave_place(self.1);
     }
 }
 
@@ -126,6 +128,21 @@ impl Stream {
         self.place.0.addr.as_ref()
     }
 
+    /// Who carried that connection when the stream was opened, the neighbour first, as they say;
+    /// empty when nobody did.
+    pub fn over(&self) -> &[PeerId] {
+        &self.place.0.over
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.place.0
+    }
+
+    /// Why nothing comes any more.
+    pub(crate) fn why_lost(&self) -> Why {
+        why_lost(self.link())
+    }
+
     /// What the stream is for.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -138,8 +155,10 @@ impl Stream {
         cx: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            return polled;
+        if let Poll::Ready(ready) = polled {
+            // Where a circuit broke is said in every case.
+            let broken = |e: io::Error| crate::circuit::broken(&e, self.over()).map_or(e, io::Error::other);
+            return Poll::Ready(ready.map_err(broken));
         }
         self.dead = self.dead || self.fates[half].poll_end(cx).is_ready();
         if !self.dead {
@@ -180,6 +199,14 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Why a neighbour is lost.
+pub(crate) fn why_lost(link: &Link) -> Why {
+    match link.over() {
+        Some(Over::Dead) => Why::Silent,
+        _ => Why::Gone,
     }
 }
 
@@ -239,9 +266,21 @@ pub(crate) async fn open(inner: &Arc<Inner>, way: &Way, kind: Kind) -> Result<St
     Err(RequestError::Unreachable(ConnectError::Refused("each connection was closed at once".into())))
 }
 
+/// Opens a stream on this link and no other.
+pub(crate) async fn open_on_link(
+    inner: &Arc<Inner>,
+    link: &Arc<Link>,
+    kind: Kind,
+) -> Result<Stream, RequestError> {
+    open_on(inner, link, kind).await.map_err(|error| match error {
+        NotOpened::For(error) => error,
+        NotOpened::Again => RequestError::Disconnected,
+    })
+}
+
 /// Opens a stream on a link, from whichever side dialled it.
 async fn open_on(inner: &Arc<Inner>, link: &Arc<Link>, kind: Kind) -> Result<Stream, NotOpened> {
-    let place = Place::take(link)?;
+    let place = Place::take(link, &kind)?;
     if link.peer == inner.id {
         return with_oneself(inner, kind, place);
     }
@@ -301,18 +340,24 @@ impl Drop for Forget<'_> {
 /// Dials a stream of a link that this side dialled. `begun` tells whether the
 /// other side can have heard of it.
 async fn dial(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     link: &Arc<Link>,
     id: u64,
     kind: Kind,
     begun: &AtomicBool,
 ) -> Result<Box<dyn ByteStream>, NotOpened> {
     let refused = |why: String| NotOpened::For(RequestError::Unreachable(ConnectError::Refused(why)));
-    let Some(addr) = link.addr.clone() else {
-        return Err(refused("streams need a connection that was dialled, not one that was handed in".into()));
+    let wire = match link.addr.clone() {
+        Some(addr) => inner.transport.dial(addr, Some(link.peer), Purpose::Stream),
+        None if link.is_carried() => crate::circuit::dial(inner, link.peer.into(), Purpose::Stream, None),
+        None => {
+            return Err(refused(
+                "streams need a connection that was dialled, not one that was handed in".into(),
+            ));
+        }
     };
     let dialled = async {
-        let wire = inner.transport.dial(addr, Some(link.peer), Purpose::Stream).await;
+        let wire = wire.await;
         let mut io = wire.map_err(RequestError::from)?.io;
         begun.store(true, Ordering::Relaxed);
         let opening = Opening { session: link.session_id, stream: id, kind };
@@ -375,7 +420,7 @@ pub(crate) fn dial_asked(
     kind: Kind,
 ) -> impl Future<Output = ()> + Send {
     let wanted = inner.stream_handler(link.peer, &kind);
-    let wanted = wanted.and_then(|handler| Ok((handler, Place::take(&link)?)));
+    let wanted = wanted.and_then(|handler| Ok((handler, Place::take(&link, &kind)?)));
     async move {
         let (handler, place) = match wanted {
             Ok(wanted) => wanted,
@@ -438,7 +483,7 @@ fn accept(inner: &Inner, peer: PeerId, opening: &Opening) -> Result<Accepted, Ou
         return waiter.map(Accepted::Asked).ok_or(Outcome::Cancelled);
     }
     let handler = inner.stream_handler(peer, &opening.kind)?;
-    Ok(Accepted::Served(handler, Place::take(&link)?))
+    Ok(Accepted::Served(handler, Place::take(&link, &opening.kind)?))
 }
 
 async fn read_framed(io: &mut Box<dyn ByteStream>) -> io::Result<Vec<u8>> {

@@ -3,9 +3,9 @@
 //! What sits above sees only [`Wire`]: an ordered byte stream with a peer whose
 //! key was proven, and a channel binding. [`tls`] is the real one (TLS 1.3 with
 //! raw public keys over TCP), [`memory`] is a network inside the process, with
-//! seeded latency and faults, for tests and simulation. Circuits will be a
-//! third (DESIGN §4.8). A transport does not decide who may connect, how many,
-//! or which of two connections stays: the peer does.
+//! seeded latency and faults, for tests and simulation. Over a circuit
+//! ([`circuit`](crate::circuit)) each runs its handshake too. A transport does not
+//! decide who may connect, how many, or which of two connections stays: the peer does.
 
 use std::fmt::Debug;
 use std::io;
@@ -40,8 +40,10 @@ pub struct Wire {
     pub io: Box<dyn ByteStream>,
     /// Who proved to be at the other end.
     pub peer: PeerId,
-    /// Where the other end is; `None` for a stream that was handed in.
+    /// Where the other end is; `None` for a stream that was handed in, and over others.
     pub addr: Option<Addr>,
+    /// Who carries it, the neighbour first, as they say; empty when nobody does.
+    pub over: Vec<PeerId>,
     /// 32 bytes that only the two ends know and that differ for every wire
     /// (RFC 9266 §2, in spirit).
     pub binding: [u8; 32],
@@ -77,6 +79,20 @@ pub trait Listener: Send {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
 }
 
+/// Which side of a handshake this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that calls.
+    Calls {
+        /// Who has to answer.
+        expected: PeerId,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// The one that is called.
+    Called,
+}
+
 /// A way to open connections.
 pub trait Transport: Send + Sync + 'static {
     /// Calls `addr`. When `expected` is known, another key is
@@ -93,6 +109,17 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// The address is not to be had.
     fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>>;
+
+    /// Runs the handshake over a byte stream that others carry, who may read and change
+    /// what they will: what comes out is proof against both, as far as this transport is at all.
+    /// Default: an error, there are no circuits over this transport.
+    ///
+    /// The error of `io` is passed on as it is: it says where a circuit broke.
+    fn secure(&self, io: Box<dyn ByteStream>, side: Side) -> BoxFuture<'static, io::Result<Wire>> {
+        drop((io, side));
+        let error = io::Error::new(io::ErrorKind::Unsupported, "this transport runs over nothing else");
+        Box::pin(std::future::ready(Err(error)))
+    }
 }
 
 /// Compares the proven key with the expected one.

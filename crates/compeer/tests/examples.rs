@@ -198,3 +198,46 @@ fn framework_routes_learns_and_outlives_a_panic() {
     watcher.expect("BOOM panicked: a defect in this handler");
     assert_eq!(ask(&alice_id, "NAME").end(), (vec!["alice".to_owned()], true));
 }
+
+#[test]
+fn custom_router_reaches_who_listens_nowhere() {
+    let carrier = Run::start("custom_router", &["carry"]);
+    let ticket = carrier.after("ticket: ");
+    let carol = Run::start("custom_router", &["serve", &ticket]);
+    let id = carol.after("id: ");
+    let (lines, well) = Run::start("custom_router", &["ask", &ticket, &id, "hello"]).end();
+    assert!(well && lines.len() == 1, "{lines:?}");
+    assert!(lines[0].contains(", you said: hello (over "), "{lines:?}");
+    drop(carol);
+    // Nobody is there any more, and the carrier says so.
+    let (lines, _) = Run::start("custom_router", &["ask", &ticket, &id, "hello"]).end();
+    assert!(lines.iter().all(|line| line.starts_with("failed: no circuit: ")), "{lines:?}");
+}
+
+#[test]
+fn nosy_carrier_finds_nothing_and_changes_nothing_unnoticed() {
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for flip in [false, true] {
+        let mut carrier = Run::start("nosy_carrier", if flip { &["--flip"][..] } else { &[] });
+        let ticket = carrier.after("ticket: ");
+        let carol = Run::start("custom_router", &["serve", &ticket]);
+        let id = carol.after("id: ");
+        let words = "a word that nobody else is to know";
+        let (lines, _) = Run::start("custom_router", &["ask", &ticket, &id, words]).end();
+        if flip {
+            let altered = lines[0].starts_with("failed: ") && lines[0].contains("altered on the way by ");
+            assert!(altered && lines.len() == 1, "{lines:?}");
+        } else {
+            assert!(lines[0].contains(words), "{lines:?}");
+        }
+        drop(carol);
+        // What it passed on it had printed before.
+        carrier.child.kill().unwrap();
+        let (lines, _) = carrier.end();
+        let seen: String = lines.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
+        assert!(seen.len() > 2000, "the handshake at least is seen");
+        for secret in [words, "ECHO"] {
+            assert!(!seen.contains(&hex(secret)), "{secret} was seen");
+        }
+    }
+}

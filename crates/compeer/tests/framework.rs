@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use compeer::transport::memory::MemoryNetwork;
 use compeer::{
-    ConnectError, Event, Events, Failure, Hop, Identity, Peer, PeerAddr, Request, RequestError, Router,
-    Table, check_live_peers,
+    Asked, ConnectError, Event, Events, Failure, Hop, Identity, Peer, PeerAddr, Request, RequestError,
+    Router, Table, Why, check_live_peers,
 };
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
@@ -123,7 +123,7 @@ struct Over {
 }
 
 impl Router for Over {
-    fn next_hop<'a>(&'a self, _: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+    fn next_hop<'a>(&'a self, _: &'a Peer, to: &'a PeerAddr, _: &'a Asked) -> BoxFuture<'a, Option<Hop>> {
         let hop = (to.id == self.to).then(|| self.by.clone());
         Box::pin(std::future::ready(hop))
     }
@@ -140,10 +140,12 @@ async fn the_router_is_asked_for_all_that_is_not_connected() {
     // The addresses that a caller brings are the router's to use or not.
     let error = bob.request(PeerAddr::new(carol, alice.addr().addrs), "ECHO", "").one().await.unwrap_err();
     assert_eq!(error, RequestError::Unroutable(carol));
-    // A next hop that is not the destination needs circuits, which are not there yet.
+    // A next hop that is not the destination is asked to carry, and need not.
     let via = Over { to: carol, by: alice.addr().into() };
     let dan = builder(&network, 3).router(via).spawn().await.unwrap();
-    assert_eq!(dan.request(carol, "ECHO", "").one().await.unwrap_err(), RequestError::Unroutable(carol));
+    let error = dan.request(carol, "ECHO", "").one().await.unwrap_err();
+    let RequestError::Unreachable(ConnectError::Circuit(refused)) = error else { panic!("{error}") };
+    assert_eq!((refused.at, refused.why), (Some(alice.id()), Why::NotCarrying));
     // Who is connected is reached without it.
     assert_eq!(alice.request(dan.addr(), "ECHO", "").one().await.unwrap_err(), RequestError::NoHandler);
     dan.request(alice.id(), "ECHO", "x").one().await.unwrap();

@@ -194,6 +194,7 @@ fn a_key_runs_twice_at_the_last_change_that_fits_the_window() {
                     peer,
                     session_id: [0; 16],
                     dialled: false,
+                    carried: false,
                     since: now,
                     decided: tokio::sync::watch::Sender::new(None),
                     instance: [u8::try_from(n).unwrap(); 16],

@@ -278,7 +278,10 @@ async fn whole(mut replies: Replies) -> Ending {
 fn ending(error: RequestError) -> Ending {
     match error {
         // It may have run in part.
-        RequestError::Disconnected | RequestError::TimedOut | RequestError::Cancelled => Ending::Lost,
+        RequestError::Disconnected
+        | RequestError::CircuitBroke(_)
+        | RequestError::TimedOut
+        | RequestError::Cancelled => Ending::Lost,
         RequestError::Busy
         | RequestError::NoHandler
         | RequestError::Denied

@@ -21,7 +21,7 @@ pub(super) async fn run(node: Node, mut events: Events) {
 fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
     let state = &node.state;
     Some(match event {
-        Event::Connected { peer, name: nickname, addr, dialled } => {
+        Event::Connected { peer, name: nickname, addr, dialled, .. } => {
             if let Err(error) = note(node, peer, nickname.as_deref()) {
                 tracing::warn!(%error, "cannot note who was seen");
             }

@@ -30,7 +30,6 @@ use super::state::Gather;
 use super::{Link, Over, State, one_way};
 use crate::error::Failure;
 use crate::handler::Handler;
-use crate::transport::tls::broken;
 use crate::{Peer, Request};
 
 /// Bytes read at once: one TLS record.
@@ -119,7 +118,7 @@ async fn turns(link: &Arc<Link>, host: &Arc<dyn Host>) -> Over {
         }
         while let Some(event) = events.pop_front() {
             if let Some(over) = ends(&event) {
-                return over;
+                return link.ended(over);
             }
             act(link, host, event);
         }
@@ -239,7 +238,7 @@ impl Link {
             state = self.state();
             match read {
                 Poll::Pending => return state,
-                Poll::Ready(Err(error)) => state.broken = Some(Over::Broken(broken(&error))),
+                Poll::Ready(Err(error)) => state.broken = Some(self.broke(&error)),
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => {
                     state.broken = Some(Over::Broken("the connection ended".into()));
                 }
@@ -278,7 +277,7 @@ impl Link {
             match written {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    state.broken.get_or_insert(Over::Broken(broken(&error)));
+                    state.broken.get_or_insert_with(|| self.broke(&error));
                     return (state, false);
                 }
                 Poll::Pending => return (state, false),

@@ -6,11 +6,15 @@
 
 use compeer_proto::session::GoodbyeReason;
 
+use crate::circuit::CircuitError;
+
 /// Why a link is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     /// The byte stream ended or failed.
     Broken(String),
+    /// Those who carry it have lost it, or changed what was said.
+    Circuit(CircuitError),
     /// Nothing was heard for too long.
     Dead,
     /// The other side said goodbye.
@@ -24,6 +28,7 @@ impl Over {
     pub(crate) fn words(&self) -> String {
         match self {
             Over::Broken(why) => why.clone(),
+            Over::Circuit(broke) => broke.to_string(),
             Over::Dead => "no sign of life for 12 s".into(),
             Over::TheySaid(reason, text) => {
                 let said = format!("the peer closed: {}", words(*reason));

@@ -165,7 +165,7 @@ fn admit(inner: &Arc<Inner>, incoming: Incoming) {
     place(inner, &inner.callers, budget, from, async move {
         match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, incoming.handshake).await {
             // In a box, so that who has said nothing yet does not take the memory for it.
-            Ok(Ok(wire)) => Box::pin(connect::take_in(&of_task, wire)).await,
+            Ok(Ok(wire)) => Box::pin(connect::take_in(&of_task, wire, None)).await,
             // Port scans and web browsers call everywhere: no event, only a log.
             Ok(Err(error)) => {
                 of_task.tally.handshakes_failed.one();

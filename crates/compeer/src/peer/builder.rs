@@ -21,6 +21,7 @@ use super::accept::{Callers, PerPrefix};
 use super::inner::{DEFAULT_CONNECTIONS, Inner};
 use super::{Peer, accept, keep};
 use crate::addrs::Recent;
+use crate::circuit::{self, Carry, Circuits};
 use crate::classic::{self, Classic};
 use crate::clock::Dice;
 use crate::error::SpawnError;
@@ -88,6 +89,7 @@ pub struct Builder {
     classic_handlers: Vec<(Option<Kind>, Arc<dyn classic::Handler>)>,
     router: Arc<dyn Router>,
     overlay: bool,
+    carry: Option<Carry>,
     stabilizers: Vec<(Duration, Arc<dyn Stabilizer>)>,
     transport: Option<Arc<dyn Transport>>,
     clock: Option<Clock>,
@@ -113,6 +115,7 @@ impl Builder {
             classic_handlers: Vec::new(),
             router: Arc::new(Direct),
             overlay: false,
+            carry: None,
             stabilizers: Vec::new(),
             transport: None,
             clock: None,
@@ -241,6 +244,24 @@ impl Builder {
         self
     }
 
+    /// Carries connections of others, as many and as much as this says, to whom it is connected
+    /// with or its router knows a way to. Default: `None`, it carries nothing: what passes costs
+    /// as much as what is this peer's own, and a program that holds a peer was not asked.
+    ///
+    /// ```
+    /// # use compeer::{Carry, Peer};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let few = Carry { circuits: 4, ..Carry::default() };
+    /// let peer = Peer::builder().listen("127.0.0.1:0").carry(few).spawn().await?;
+    /// # peer.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn carry(mut self, carry: impl Into<Option<Carry>>) -> Self {
+        self.carry = carry.into();
+        self
+    }
+
     /// Runs a stabilizer at once and then again after every interval, give or
     /// take a quarter. May be called more than once.
     pub fn stabilize(mut self, every: Duration, stabilizer: impl Stabilizer) -> Self {
@@ -333,6 +354,7 @@ impl Builder {
             table: Table::new(self.max_peers),
             links: Links::new(identity.peer_id()),
             awaited: Default::default(),
+            circuits: Circuits::new(identity.peer_id(), self.carry),
             transport,
             tls,
             known: Mutex::new(self.known),
@@ -355,6 +377,7 @@ impl Builder {
             down: watch::Sender::new(false),
             listening: watch::Sender::new(0),
         });
+        circuit::listen(&inner);
         accept::listen(&inner, listeners);
         classic::serve(&inner, classic_listeners);
         keep::sweep(&inner);

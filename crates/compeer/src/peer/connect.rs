@@ -7,6 +7,7 @@
 //! connections stays is decided in [`links`](crate::links).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use compeer_proto::session::{GoodbyeReason, Session};
@@ -19,14 +20,19 @@ use super::inner::{Inner, PeerHost};
 use super::{Peer, spawn_until_down};
 use crate::link::driver::{Host, drive};
 use crate::link::{Decided, Link, Over};
+use crate::router::{Asked, Hop};
 use crate::transport::{Purpose, Wire};
-use crate::{ConnectError, limits, lock};
+use crate::{ConnectError, circuit, limits, lock};
 
 type Dial = Shared<BoxFuture<'static, Result<Arc<Link>, ConnectError>>>;
 
 /// Dials under way, by peer.
 #[derive(Default)]
-pub(crate) struct Dialling(Mutex<BTreeMap<PeerId, Dial>>);
+pub(crate) struct Dialling(Mutex<BTreeMap<Dialled, Dial>>);
+
+/// Who is dialled, and whether only at its addresses: what carries must not wait for
+/// what is carried.
+type Dialled = (PeerId, bool);
 
 /// How often it is dialled when what was dialled was lost to its twin and the
 /// twin is gone too.
@@ -46,9 +52,9 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
             return Ok(link);
         }
         check_wanted(inner, to.id)?;
-        let hop = inner.router.next_hop(&Peer(inner.clone()), &to).await;
-        let hop = hop.filter(|hop| hop.peer == to.id).ok_or(ConnectError::Unroutable(to.id))?;
-        if hop.addrs.is_empty() {
+        let hop = inner.router.next_hop(&Peer(inner.clone()), &to, &Asked::default()).await;
+        let hop = hop.filter(|hop| hop.peer != inner.id).ok_or(ConnectError::Unroutable(to.id))?;
+        if hop.peer == to.id && hop.addrs.is_empty() {
             return Err(ConnectError::NoAddress(to.id));
         }
         if dials > 0 {
@@ -58,7 +64,7 @@ pub(crate) async fn to_peer(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link
                 continue;
             }
         }
-        let (dial, ours) = shared_dial(inner, PeerAddr::new(to.id, hop.addrs));
+        let (dial, ours) = shared_dial(inner, to.clone(), Some(hop));
         tokio::select! {
             biased;
             () = came => {}
@@ -113,21 +119,52 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     to_peer(inner, again).await
 }
 
+/// A new connection with a peer that nobody carries.
+pub(crate) async fn directly(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
+    check_wanted(inner, to.id)?;
+    match to.addrs.is_empty() {
+        true => Err(ConnectError::NoAddress(to.id)),
+        false => shared_dial(inner, to, None).0.await,
+    }
+}
+
 /// One dial per peer, whoever waits for it; it goes on when they do not. Beside
-/// it, whether it was begun here.
-fn shared_dial(inner: &Arc<Inner>, to: PeerAddr) -> (Dial, bool) {
+/// it, whether it was begun here. Without a hop only the addresses of `to` are tried.
+fn shared_dial(inner: &Arc<Inner>, to: PeerAddr, hop: Option<Hop>) -> (Dial, bool) {
     let mut dialling = lock(&inner.dialling.0);
-    if let Some(dial) = dialling.get(&to.id) {
+    let name = (to.id, hop.is_none());
+    if let Some(dial) = dialling.get(&name) {
         return (dial.clone(), false);
     }
-    let (of_task, id) = (inner.clone(), to.id);
+    let of_task = inner.clone();
     let task = inner.runtime.spawn(async move {
-        let _under_way = UnderWay(&of_task, id);
-        dial(&of_task, to).await
+        let _under_way = UnderWay(&of_task, name);
+        match hop {
+            Some(hop) => dial_over(&of_task, to, hop).await,
+            None => dial(&of_task, to).await,
+        }
     });
     let dial = task.map(|joined| joined.unwrap_or_else(|gone| Err(unfinished(&gone)))).boxed().shared();
-    dialling.insert(id, dial.clone());
+    dialling.insert(name, dial.clone());
     (dial, true)
+}
+
+/// Dials as the router says: the peer itself, or one that is to carry. Where the peer itself
+/// cannot be reached, the router is asked for another way.
+async fn dial_over(inner: &Arc<Inner>, to: PeerAddr, hop: Hop) -> Result<Arc<Link>, ConnectError> {
+    let mut carrier = hop;
+    if carrier.peer == to.id {
+        let failed = match dial(inner, PeerAddr::new(to.id, carrier.addrs)).await {
+            Err(error @ ConnectError::Unreachable(_)) => error,
+            dialled => return dialled,
+        };
+        let asked = Asked { without: vec![inner.id, to.id], ..Asked::default() };
+        let other = inner.router.next_hop(&Peer(inner.clone()), &to, &asked).await;
+        let other = other.filter(|hop| !asked.without.contains(&hop.peer));
+        carrier = other.ok_or(failed)?;
+    }
+    let wire = circuit::dial(inner, to, Purpose::Messages, Some(carrier)).await?;
+    establish(inner, wire, true).await
 }
 
 /// Why a task that dialled gave nothing.
@@ -139,7 +176,7 @@ fn unfinished(gone: &tokio::task::JoinError) -> ConnectError {
 }
 
 /// A dial that others share, until it is through or a transport panicked in it.
-struct UnderWay<'a>(&'a Inner, PeerId);
+struct UnderWay<'a>(&'a Inner, Dialled);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
@@ -186,7 +223,7 @@ pub(crate) async fn establish(
     if dialled {
         check_wanted(inner, wire.peer)?;
     }
-    introduced(inner, enter(inner, wire, dialled)).await
+    introduced(inner, enter(inner, wire, dialled, None)).await
 }
 
 async fn introduced(inner: &Arc<Inner>, link: Arc<Link>) -> Result<Arc<Link>, ConnectError> {
@@ -212,11 +249,14 @@ async fn introduced(inner: &Arc<Inner>, link: Arc<Link>) -> Result<Arc<Link>, Co
     }
 }
 
-fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool) -> Arc<Link> {
+fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool, household: Option<IpAddr>) -> Arc<Link> {
     let peer = wire.peer;
-    let session = inner.session(dialled);
+    let session = inner.session(dialled, !wire.over.is_empty());
     let clock = inner.clock.clone();
-    let make = |number| Arc::new(Link::new(number, wire, dialled, session, clock, inner.tally.clone()));
+    let make = |number| {
+        let link = Link::new(number, wire, dialled, session, clock, inner.tally.clone());
+        Arc::new(link.of_household(household))
+    };
     let (link, crowded_out) = inner.links.enter(peer, make);
     for old in crowded_out {
         old.goodbye(GoodbyeReason::Duplicate, "too many connections of one peer");
@@ -277,12 +317,13 @@ async fn to_oneself(inner: &Arc<Inner>) -> Result<Arc<Link>, ConnectError> {
             io: Box::new(io),
             peer: inner.id,
             addr: None,
+            over: Vec::new(),
             binding: inner.dice.bytes(),
             session: inner.dice.bytes(),
             resumed: false,
             purpose: Purpose::Messages,
         };
-        run_plain(inner, wire, inner.session(dialled), dialled, host())
+        run_plain(inner, wire, inner.session(dialled, false), dialled, host())
     };
     let _far = make(far, false);
     let link = make(near, true);
@@ -335,11 +376,11 @@ impl Host for OneselfHost {
 }
 
 /// Takes an accepted wire; returns when it is introduced, or is a stream that
-/// was accepted, or is gone.
-pub(crate) async fn take_in(inner: &Arc<Inner>, wire: Wire) {
+/// was accepted, or is gone. What others carry counts for the household of the neighbour.
+pub(crate) async fn take_in(inner: &Arc<Inner>, wire: Wire, household: Option<IpAddr>) {
     match wire.purpose {
         Purpose::Messages => {
-            let link = enter(inner, wire, false);
+            let link = enter(inner, wire, false, household);
             let _goes_with_its_place = Unintroduced(inner.clone(), link.clone());
             // What became of it is told as an event.
             drop(introduced(inner, link).await);

@@ -22,6 +22,8 @@ pub struct ConnectionInfo {
     pub name: Option<String>,
     /// Where it is; `None` for a stream that was handed in.
     pub addr: Option<Addr>,
+    /// Who carries it, the neighbour first, as they say; empty when nobody does.
+    pub over: Vec<PeerId>,
     /// Where it says it listens: a claim.
     pub listens: Vec<Addr>,
     /// Whether this side called.
@@ -44,9 +46,15 @@ impl Connection {
         self.0.peer
     }
 
-    /// Where it is; `None` for a stream that was handed in.
+    /// Where it is; `None` for a stream that was handed in, and over others.
     pub fn path(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
+    }
+
+    /// Who carries it, the neighbour first, as they say; empty when nobody does. Only the
+    /// neighbour is proven.
+    pub fn over(&self) -> &[PeerId] {
+        &self.0.over
     }
 
     /// 32 bytes that only the two ends know, different for every connection:

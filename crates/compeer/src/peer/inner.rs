@@ -18,6 +18,7 @@ use super::accept::{Callers, PerPrefix};
 use super::connect::Dialling;
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
+use crate::circuit::Circuits;
 use crate::classic::Classic;
 use crate::clock::Dice;
 use crate::counters::Tally;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) table: Table,
     pub(crate) links: Links,
     pub(crate) awaited: Awaited,
+    pub(crate) circuits: Arc<Circuits>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) tls: TlsTransport,
     pub(crate) known: Mutex<BTreeSet<PeerId>>,
@@ -111,12 +113,21 @@ impl Inner {
         addrs::usable(&lock(&self.local_addrs))
     }
 
+    /// The addresses of a peer in the table and among the kept.
+    pub(crate) fn known_addrs(&self, peer: PeerId) -> Vec<Addr> {
+        let kept = lock(&self.kept).get(&peer).map(|kept| kept.addr.clone());
+        self.table.get(peer).into_iter().chain(kept).flat_map(|known| known.addrs).collect()
+    }
+
     /// A session whose HELLO says where we can be reached now.
-    pub(crate) fn session(&self, dialled: bool) -> Session {
+    pub(crate) fn session(&self, dialled: bool, carried: bool) -> Session {
         let role = if dialled { Role::Dialer } else { Role::Acceptor };
         let mut hello = self.hello.clone();
         hello.listen = self.recent_addrs.get(self.clock.now(), || self.own_addrs());
-        let config = Config { budget: self.budget.clone(), ..Config::new(role, hello) };
+        let mut config = Config { budget: self.budget.clone(), ..Config::new(role, hello) };
+        if carried {
+            config.pong_within = limits::PONG_WITHIN_CARRIED;
+        }
         Session::new(config, self.clock.now())
     }
 
@@ -247,6 +258,7 @@ impl Host for PeerHost {
                         peer: link.peer,
                         name: link.name(),
                         addr: link.addr.clone(),
+                        over: link.over.clone(),
                         dialled: link.dialled,
                     });
                 }

@@ -127,7 +127,7 @@ pub(crate) fn sweep(inner: &Arc<Inner>) {
                 }
                 // The side that dialled decides: the other may be kept by it.
                 let kept = lock(&of_task.kept).contains_key(&link.peer);
-                if unused && !kept && link.dialled && link.addr.is_some() {
+                if unused && !kept && link.dialled && (link.addr.is_some() || link.is_carried()) {
                     // Not at once: a request of the other side may be on its way.
                     of_task.links.retire(&link);
                     link.drain(GoodbyeReason::Idle);

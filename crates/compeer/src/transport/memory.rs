@@ -5,7 +5,8 @@
 //! Every delivery is delayed by a seeded latency on tokio's clock, so that
 //! under a paused runtime whole networks run in virtual time, and the same seed
 //! gives the same run. Links can be cut and healed: a cut link delivers
-//! nothing and closes nothing, as a pulled cable does.
+//! nothing and closes nothing, as a pulled cable does. Over a circuit the network
+//! vouches too: carriers pass on a number that only the two ends can cash in.
 //!
 //! ```
 //! use compeer::transport::memory::MemoryNetwork;
@@ -35,9 +36,10 @@ use compeer_proto::{Addr, PeerId};
 use futures_util::future::BoxFuture;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::{Incoming, Listener, Purpose, Transport, Wire, check_key, unreachable};
+use super::{ByteStream, Incoming, Listener, Purpose, Side, Transport, Wire, check_key, unreachable};
 use crate::{ConnectError, lock};
 
 mod pipe;
@@ -61,6 +63,18 @@ struct Net {
     links: Vec<(IpAddr, IpAddr, Link)>,
     cut: BTreeSet<(IpAddr, IpAddr)>,
     next_port: u16,
+    /// Handshakes over circuits, by the number that the carriers see.
+    vouched: BTreeMap<[u8; 16], Vouched>,
+}
+
+/// Who called whom over others.
+struct Vouched {
+    caller: PeerId,
+    callee: PeerId,
+    binding: [u8; 32],
+    purpose: Purpose,
+    /// The callee has come for it.
+    met: bool,
 }
 
 struct Call {
@@ -80,6 +94,7 @@ impl MemoryNetwork {
             links: Vec::new(),
             cut: BTreeSet::new(),
             next_port: FIRST_FREE_PORT,
+            vouched: BTreeMap::new(),
         })))
     }
 
@@ -154,6 +169,7 @@ impl Net {
             io,
             peer,
             addr: Some(Addr::Ip(addr)),
+            over: Vec::new(),
             binding,
             session,
             resumed: false,
@@ -206,6 +222,70 @@ impl Transport for MemoryTransport {
         let (tx, rx) = mpsc::channel(BACKLOG);
         net.listeners.insert(at, (self.peer, tx));
         Ok(Box::new(MemoryListener { at, calls: rx }))
+    }
+
+    fn secure(&self, io: Box<dyn ByteStream>, side: Side) -> BoxFuture<'static, io::Result<Wire>> {
+        match side {
+            Side::Calls { expected, purpose } => Box::pin(self.clone().vouch(io, expected, purpose)),
+            Side::Called => Box::pin(self.clone().be_vouched(io)),
+        }
+    }
+}
+
+impl MemoryTransport {
+    async fn vouch(self, mut io: Box<dyn ByteStream>, callee: PeerId, purpose: Purpose) -> io::Result<Wire> {
+        let (mut number, mut binding) = ([0; 16], [0; 32]);
+        {
+            let mut net = lock(&self.network.0);
+            net.rng.fill_bytes(&mut number);
+            net.rng.fill_bytes(&mut binding);
+            net.vouched.insert(number, Vouched { caller: self.peer, callee, binding, purpose, met: false });
+        }
+        let forget = Unvouch(&self.network, number);
+        io.write_all(&number).await?;
+        io.flush().await?;
+        io.read_exact(&mut [0]).await?;
+        let met = lock(&self.network.0).vouched.get(&number).is_some_and(|vouched| vouched.met);
+        drop(forget);
+        if !met {
+            return Err(io::Error::other("another answered"));
+        }
+        Ok(over_others(io, callee, number, binding, purpose))
+    }
+
+    async fn be_vouched(self, mut io: Box<dyn ByteStream>) -> io::Result<Wire> {
+        let mut number = [0; 16];
+        io.read_exact(&mut number).await?;
+        let (caller, binding, purpose) = {
+            let mut net = lock(&self.network.0);
+            let vouched = net.vouched.get_mut(&number);
+            let ours = vouched.filter(|vouched| vouched.callee == self.peer && !vouched.met);
+            let ours = ours.ok_or_else(|| io::Error::other("nobody called"))?;
+            ours.met = true;
+            (ours.caller, ours.binding, ours.purpose)
+        };
+        io.write_all(&[0]).await?;
+        io.flush().await?;
+        Ok(over_others(io, caller, number, binding, purpose))
+    }
+}
+
+fn over_others(
+    io: Box<dyn ByteStream>,
+    peer: PeerId,
+    session: [u8; 16],
+    binding: [u8; 32],
+    purpose: Purpose,
+) -> Wire {
+    Wire { io, peer, addr: None, over: Vec::new(), binding, session, resumed: false, purpose }
+}
+
+/// Forgets a number when its handshake is through, or given up.
+struct Unvouch<'a>(&'a MemoryNetwork, [u8; 16]);
+
+impl Drop for Unvouch<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).vouched.remove(&self.1);
     }
 }
 

@@ -25,9 +25,9 @@ use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-pub(crate) use words::broken;
+pub(crate) use words::{broken, is_altered};
 
-use super::{ByteStream, Incoming, Listener, Purpose, Transport, Wire, check_key, unreachable};
+use super::{ByteStream, Incoming, Listener, Purpose, Side, Transport, Wire, check_key, unreachable};
 use crate::{ConnectError, Identity};
 
 #[cfg(test)]
@@ -166,6 +166,24 @@ impl Transport for TlsTransport {
         let local = listener.local_addr()?;
         Ok(Box::new(TlsListener { listener, local, acceptor: self.acceptor.clone() }))
     }
+
+    fn secure(&self, io: Box<dyn ByteStream>, side: Side) -> BoxFuture<'static, io::Result<Wire>> {
+        match side {
+            Side::Calls { expected, purpose } => {
+                let called = self.call(io, Some(expected), purpose);
+                Box::pin(async move {
+                    let wire = called.await?;
+                    // After every handshake, resumed ones included.
+                    if wire.peer == expected {
+                        Ok(wire)
+                    } else {
+                        Err(io::Error::other("another key answered"))
+                    }
+                })
+            }
+            Side::Called => self.answer(io, None),
+        }
+    }
 }
 
 /// A listening socket, with a queue that is long enough for a crowd.
@@ -270,7 +288,7 @@ fn wire(stream: TlsStream<Box<dyn ByteStream>>, addr: Option<Addr>) -> io::Resul
         }
     }
     .map_err(io::Error::other)?;
-    Ok(Wire { io: Box::new(stream), peer, addr, binding, session, resumed, purpose })
+    Ok(Wire { io: Box::new(stream), peer, addr, over: Vec::new(), binding, session, resumed, purpose })
 }
 
 /// The two exports (RFC 8446 §7.5) of whichever side of TLS it is.

@@ -31,6 +31,7 @@ pub(crate) struct Link {
     pub(crate) peer: PeerId,
     pub(crate) session_id: [u8; 16],
     pub(crate) dialled: bool,
+    pub(crate) carried: bool,
     pub(crate) since: Time,
     pub(crate) decided: watch::Sender<Option<Decided>>,
     pub(crate) instance: [u8; 16],
@@ -59,6 +60,10 @@ impl Link {
 
     pub(crate) fn instance(&self) -> Option<[u8; 16]> {
         Some(self.instance)
+    }
+
+    pub(crate) fn is_carried(&self) -> bool {
+        self.carried
     }
 
     pub(crate) fn prefix(&self) -> Option<IpAddr> {

@@ -90,6 +90,7 @@ impl Model {
                 peer,
                 session_id: [self.entered; 16],
                 dialled: how >= 16,
+                carried: how % 5 == 4,
                 since: now,
                 decided: watch::Sender::new(None),
                 instance: [arg / PEERS % 3; 16],

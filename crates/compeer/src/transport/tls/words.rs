@@ -53,6 +53,31 @@ pub(crate) fn broken(error: &io::Error) -> String {
     }
 }
 
+/// Whether what was sent was changed on the way: by whom is not said, and a handshake fails at
+/// whatever the change looks like.
+pub(crate) fn is_altered(error: &io::Error) -> bool {
+    matches!(
+        tls(error),
+        Some(
+            Error::DecryptError
+                | Error::InvalidMessage(_)
+                | Error::InappropriateMessage { .. }
+                | Error::InappropriateHandshakeMessage { .. }
+                | Error::PeerMisbehaved(_)
+                | Error::InvalidCertificate(_)
+                | Error::AlertReceived(
+                    Alert::BadRecordMac
+                        | Alert::DecryptError
+                        | Alert::DecodeError
+                        | Alert::RecordOverflow
+                        | Alert::IllegalParameter
+                        | Alert::UnexpectedMessage
+                        | Alert::ProtocolVersion
+                )
+        )
+    )
+}
+
 fn tls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
