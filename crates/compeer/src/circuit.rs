@@ -33,7 +33,7 @@ mod io;
 mod ways;
 
 pub use broke::CircuitError;
-use io::CircuitIo;
+use io::End;
 
 /// How much a peer carries for others: see [`Builder::carry`](crate::Builder::carry).
 #[derive(Clone)]
@@ -169,7 +169,7 @@ pub(crate) fn dial(
         };
         inner.tally.circuits_opened.one();
         let carriers = next.carriers;
-        let io = CircuitIo::new(next.stream, carriers.clone(), None);
+        let io = End::new(&inner.runtime, next.stream, carriers.clone(), None);
         let side = Side::Calls { expected: to.id, purpose };
         let wire = within_handshake(inner.transport.secure(Box::new(io), side)).await;
         let mut wire = wire.map_err(|error| not_secured(&error, &carriers))?;
@@ -258,7 +258,7 @@ async fn end_here(inner: &Arc<Inner>, mut stream: Stream, open: &Open, booked: B
     }
     let household = stream.path().and_then(compeer_proto::Addr::prefix);
     let over: Vec<_> = carriers.into_iter().rev().collect();
-    let io = CircuitIo::new(stream, over.clone(), Some(booked));
+    let io = End::new(&inner.runtime, stream, over.clone(), Some(booked));
     match within_handshake(inner.transport.secure(Box::new(io), Side::Called)).await {
         Ok(mut wire) if wire.peer == open.path[0] && (wire.purpose == Purpose::Stream) == open.stream => {
             wire.over = over;

@@ -11,10 +11,11 @@ use std::task::{Context, Poll, ready};
 use compeer_proto::PeerId;
 use compeer_proto::circuit::flow::{Heard, Reader, Want};
 use compeer_proto::circuit::{Broken, FIN, HEAD, Why, put_data};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
 
 use super::{Booked, CircuitError};
-use crate::Stream;
+use crate::{Stream, limits};
 
 /// Frames gathered before the hop's stream has to take them. Four TLS records.
 const GATHERED: usize = 64 * 1024;
@@ -22,7 +23,7 @@ const GATHERED: usize = 64 * 1024;
 /// What is kept of their buffer when all is out.
 const KEPT: usize = 4 * 1024;
 
-pub(super) struct CircuitIo {
+struct CircuitIo {
     stream: Stream,
     /// Who carries it, the neighbour first; the neighbour is the other end when there is nobody.
     over: Vec<PeerId>,
@@ -35,8 +36,65 @@ pub(super) struct CircuitIo {
     _booked: Option<Booked>,
 }
 
+/// An end that is let go in good order, but not before the carrier has hung up: what it has not
+/// read yet would be lost with a socket that is closed while something unread stands in it.
+pub(super) struct End {
+    io: Option<CircuitIo>,
+    runtime: Handle,
+}
+
+impl End {
+    pub(super) fn new(runtime: &Handle, stream: Stream, over: Vec<PeerId>, booked: Option<Booked>) -> Self {
+        End { io: Some(CircuitIo::new(stream, over, booked)), runtime: runtime.clone() }
+    }
+
+    fn io(&mut self) -> Pin<&mut CircuitIo> {
+        Pin::new(self.io.as_mut().expect("it is there until it is dropped"))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(mut io) = self.io.take().filter(|io| io.said_fin && io.broken.is_none()) {
+            self.runtime.spawn(async move {
+                let last_words = async {
+                    io.shutdown().await?;
+                    let mut rest = [0; 1024];
+                    while io.stream.read(&mut rest).await? > 0 {}
+                    Ok::<_, io::Error>(())
+                };
+                drop(tokio::time::timeout(limits::CIRCUIT_LAST_WORDS, last_words).await);
+            });
+        }
+    }
+}
+
+impl AsyncRead for End {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.io().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(cx)
+    }
+}
+
 impl CircuitIo {
-    pub(super) fn new(stream: Stream, over: Vec<PeerId>, booked: Option<Booked>) -> Self {
+    fn new(stream: Stream, over: Vec<PeerId>, booked: Option<Booked>) -> Self {
         CircuitIo {
             stream,
             over,
