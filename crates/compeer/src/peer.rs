@@ -21,7 +21,6 @@ use serde::de::DeserializeOwned;
 use crate::call::{self, Call, Way};
 use crate::event::Events;
 use crate::handler::{Access, Handler, StreamHandler};
-use crate::link::Link;
 use crate::transport::{ByteStream, Purpose};
 use crate::{ConnectError, Event, RequestError, SpawnError, Stream, Table, limits, lock};
 
@@ -354,19 +353,7 @@ impl Peer {
 
     /// The connections there are, by peer.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        let now = self.0.clock.now();
-        let info = |link: Arc<Link>| ConnectionInfo {
-            peer_id: link.peer,
-            name: link.name(),
-            addr: link.addr.clone(),
-            over: link.over.clone(),
-            listens: lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone()),
-            dialled: link.dialled,
-            rtt: link.rtt(),
-            kept: lock(&self.0.kept).contains_key(&link.peer),
-            age: now.since(link.since),
-        };
-        self.0.links.live().into_iter().map(info).collect()
+        self.0.links.live().iter().map(|link| ConnectionInfo::of(&self.0, link)).collect()
     }
 
     /// How many connections there are with those that are being introduced or

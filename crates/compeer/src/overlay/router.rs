@@ -6,7 +6,7 @@
 use compeer_proto::PeerAddr;
 use futures_util::future::BoxFuture;
 
-use crate::{Direct, Hop, Peer, Router};
+use crate::{Asked, Direct, Hop, Peer, Router};
 
 /// Goes straight to whoever's address is known, and has the overlay find the others.
 ///
@@ -23,9 +23,14 @@ use crate::{Direct, Hop, Peer, Router};
 pub struct Kademlia;
 
 impl Router for Kademlia {
-    fn next_hop<'a>(&'a self, peer: &'a Peer, to: &'a PeerAddr) -> BoxFuture<'a, Option<Hop>> {
+    fn next_hop<'a>(
+        &'a self,
+        peer: &'a Peer,
+        to: &'a PeerAddr,
+        asked: &'a Asked,
+    ) -> BoxFuture<'a, Option<Hop>> {
         Box::pin(async move {
-            let hop = Direct.next_hop(peer, to).await?;
+            let hop = Direct.next_hop(peer, to, asked).await?;
             if !hop.addrs.is_empty() {
                 return Some(hop);
             }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use compeer_proto::session::GoodbyeReason;
 use compeer_proto::{Addr, PeerId};
 
+use super::Inner;
 use crate::link::Link;
+use crate::lock;
 
 /// A live connection, as the peer shows it.
 #[derive(Clone, Debug)]
@@ -34,6 +36,22 @@ pub struct ConnectionInfo {
     pub kept: bool,
     /// How long it has lasted.
     pub age: Duration,
+}
+
+impl ConnectionInfo {
+    pub(super) fn of(inner: &Inner, link: &Link) -> Self {
+        ConnectionInfo {
+            peer_id: link.peer,
+            name: link.name(),
+            addr: link.addr.clone(),
+            over: link.over.clone(),
+            listens: lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone()),
+            dialled: link.dialled,
+            rtt: link.rtt(),
+            kept: lock(&inner.kept).contains_key(&link.peer),
+            age: inner.clock.now().since(link.since),
+        }
+    }
 }
 
 /// The connection with one peer.
