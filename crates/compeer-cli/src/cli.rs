@@ -5,8 +5,10 @@
 
 use crate::commands;
 use crate::exit::Exit;
+use crate::target;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Talk with other machines and exchange files, directly, with no server between.
@@ -117,16 +119,42 @@ pub(crate) enum Command {
 /// with is the error.
 pub(crate) fn parse() -> Result<Cli, Exit> {
     Cli::try_parse().map_err(|error| {
+        let error = if error.use_stderr() { told_better(error) } else { error };
         // Nothing better can be done when the terminal is gone.
         let _ = error.print();
         if error.use_stderr() { Exit::Usage } else { Exit::Done }
     })
 }
 
+/// The same mistake, with what clap leaves out: the command that was meant, and how to use it whatever variables are set.
+fn told_better(error: clap::Error) -> clap::Error {
+    let mut cli = Cli::command();
+    cli.build();
+    let usages: Vec<_> = cli.get_subcommands().map(|sub| (sub.get_name().to_string(), usage(sub))).collect();
+    // Options that are given by a variable would stand in the usage as if they had to be given.
+    for (name, usage) in usages {
+        cli = cli.mut_subcommand(name, |sub| sub.override_usage(usage));
+    }
+    let mut error = cli.clone().try_get_matches().err().unwrap_or(error);
+    if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand)
+        && error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(meant) = target::meant(typed, cli.get_subcommands().map(clap::Command::get_name))
+    {
+        let meant = ContextValue::Strings(vec![meant.to_string()]);
+        error.insert(ContextKind::SuggestedSubcommand, meant);
+    }
+    error
+}
+
+/// How to use a command, without the word before it.
+fn usage(command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    usage.trim_start_matches("Usage:").trim().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definitions_are_consistent() {

@@ -12,9 +12,12 @@
 //! A reader that went away (`compeer peers | head -1`) is no error; a full disk is: the first failed write is kept
 //! and turns exit code 0 into 1 at the end.
 
+mod wrap;
+
 use crate::exit::{CommandError, Exit, Outcome};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +25,11 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) trait Report: Serialize {
     /// The line or lines for people, without the last newline. Text of a peer is escaped in it.
     fn human(&self) -> String;
+
+    /// Whether its lines may be broken between words where the terminal is narrow.
+    fn prose(&self) -> bool {
+        false
+    }
 
     /// Whether `-q` leaves it out.
     fn chatty(&self) -> bool {
@@ -77,7 +85,7 @@ impl Console {
     /// taken back.
     pub(crate) fn live(&self, draw: impl FnOnce(usize) -> String) {
         if self.live {
-            let columns = columns();
+            let columns = columns(io::stderr()).unwrap_or(COLUMNS);
             // The last column stays free: a cursor behind it is on the next row in some terminals.
             let line = draw(columns.saturating_sub(1));
             self.replace(&line, columns);
@@ -87,7 +95,7 @@ impl Console {
     /// Takes the live line away.
     pub(crate) fn still(&self) {
         if self.live {
-            self.replace("", columns());
+            self.replace("", columns(io::stderr()).unwrap_or(COLUMNS));
         }
     }
 
@@ -103,7 +111,7 @@ impl Console {
             return print();
         }
         let shown = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let columns = columns();
+        let columns = columns(io::stderr()).unwrap_or(COLUMNS);
         let fits = shown.len() < columns;
         let _ = io::stderr().lock().write_all(clear(&shown, columns).as_bytes());
         let done = print();
@@ -130,6 +138,8 @@ impl Console {
             self.event(report)
         } else if self.quiet && report.chatty() {
             true
+        } else if report.prose() {
+            self.text(&broken(&report.human(), io::stdout()))
         } else {
             self.text(&report.human())
         }
@@ -138,7 +148,7 @@ impl Console {
     /// Prints lines of a result for people; nothing under `--json`.
     pub(crate) fn line(&self, line: &str) {
         if !self.json {
-            self.text(line);
+            self.text(&broken(line, io::stdout()));
         }
     }
 
@@ -151,6 +161,7 @@ impl Console {
     pub(crate) fn note(&self, remark: &str) {
         if !self.quiet {
             let (on, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+            let remark = broken(remark, io::stderr());
             // Nobody can be told that standard error is gone.
             let _ = self.around(|| writeln!(io::stderr().lock(), "{on}{remark}{off}"));
         }
@@ -185,7 +196,9 @@ impl Console {
         }
         if error.exit != Exit::Interrupted {
             let (on, off) = if self.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-            let _ = writeln!(io::stderr().lock(), "{on}error:{off} {error}");
+            let shown = broken(&format!("error: {error}"), io::stderr());
+            let shown = shown.strip_prefix("error:").unwrap_or_default();
+            let _ = writeln!(io::stderr().lock(), "{on}error:{off}{shown}");
         }
         error.exit
     }
@@ -249,10 +262,22 @@ pub(crate) fn end_line() {
     }
 }
 
-/// Columns of the terminal at standard error.
-fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stderr());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80)
+/// Columns where the terminal does not tell.
+const COLUMNS: usize = 80;
+
+/// Columns and rows of the terminal that this is, if it is one and tells.
+pub(crate) fn window(at: impl AsFd) -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(at).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+fn columns(at: impl AsFd) -> Option<usize> {
+    window(at).map(|(columns, _)| columns)
+}
+
+/// Lines for people as they fit the terminal that this is; as they are where it is none.
+fn broken(lines: &str, at: impl AsFd) -> String {
+    columns(at).map_or_else(|| lines.to_string(), |columns| wrap::wrapped(lines, columns))
 }
 
 /// What takes a line away that was shown, in a window of so many columns. The line is ASCII.

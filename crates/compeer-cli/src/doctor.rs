@@ -11,6 +11,7 @@ pub(crate) mod network;
 pub(crate) mod way;
 
 use crate::console::Report;
+use crate::exit::plain;
 use serde::Serialize;
 
 /// How bad it is.
@@ -19,6 +20,8 @@ use serde::Serialize;
 pub(crate) enum Level {
     /// As it should be.
     Ok,
+    /// As it is meant to be; others may expect something else.
+    Note,
     /// Worth knowing; something may not work.
     Warning,
     /// Something does not work.
@@ -41,12 +44,21 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(level: Level, check: &'static str, message: impl Into<String>, remedy: Option<String>) -> Finding {
-        Finding { event: "finding", check, level, message: message.into(), remedy }
+        Finding { event: "finding", check, level, message: plain(&message.into()), remedy }
     }
 
     /// As it should be.
     pub(crate) fn ok(check: &'static str, message: impl Into<String>) -> Finding {
         Finding::new(Level::Ok, check, message, None)
+    }
+
+    /// As it is meant to be, and how to have it otherwise.
+    pub(crate) fn note(
+        check: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
+        Finding::new(Level::Note, check, message, Some(remedy.into()))
     }
 
     /// Worth knowing.
@@ -69,9 +81,14 @@ impl Finding {
 }
 
 impl Report for Finding {
+    fn prose(&self) -> bool {
+        true
+    }
+
     fn human(&self) -> String {
         let level = match self.level {
             Level::Ok => "ok",
+            Level::Note => "note",
             Level::Warning => "warning",
             Level::Problem => "problem",
         };

@@ -199,7 +199,7 @@ pub(crate) async fn passphrase(
     }
     let first = unseen(console, "passphrase:").await?;
     if new && unseen(console, "once more:").await? != first {
-        return Err(CommandError::usage("that were two different ones; nothing was done"));
+        return Err(CommandError::usage("the two passphrases typed are not the same; nothing was done"));
     }
     Ok(first)
 }

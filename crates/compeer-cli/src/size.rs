@@ -80,8 +80,15 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     };
     let number: f64 = number.parse().map_err(|_| "should look like 500k, 10M or 1.5G".to_string())?;
     let rate = number * factor;
+    if number == 0.0 {
+        return Err("nothing would ever be sent; for no limit, leave it out".to_string());
+    }
     // Not a number fails both.
-    if (1.0..=1e15).contains(&rate) { Ok(rate as u64) } else { Err("is no rate at all".to_string()) }
+    if (1.0..=1e15).contains(&rate) {
+        Ok(rate as u64)
+    } else {
+        Err("should be from 1 byte to 1 PB per second".to_string())
+    }
 }
 
 #[cfg(test)]

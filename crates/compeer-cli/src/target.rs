@@ -64,6 +64,14 @@ pub(crate) fn brief(text: &str) -> String {
     }
 }
 
+/// The word that was meant, most likely, by one that is none of them: at most two letters are wrong, and most are right.
+pub(crate) fn meant<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    let wrong = |word: &str| strsim::damerau_levenshtein(&typed, &word.to_lowercase());
+    let nearest = words.into_iter().min_by_key(|word| wrong(word))?;
+    (wrong(nearest) <= 2 && wrong(nearest) * 2 < nearest.chars().count()).then_some(nearest)
+}
+
 /// `text` begins like a ticket and is too long to be a host name's label: tickets have about 130 characters.
 fn looks_like_ticket(text: &str) -> bool {
     let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
@@ -182,5 +190,14 @@ mod tests {
         for text in ["", "a b", "host:99999", "/etc/passwd"] {
             assert_eq!(resolve(text, &store).unwrap_err().exit, Exit::Usage, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_was_meant_is_near() {
+        let words = ["say", "send", "alice"];
+        assert_eq!(meant("sya", words), Some("say"));
+        assert_eq!(meant("Alcie", words), Some("alice"));
+        assert_eq!(meant("bob", words), None);
+        assert_eq!(meant("x", words), None);
     }
 }

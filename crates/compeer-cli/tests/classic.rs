@@ -289,3 +289,25 @@ fn what_joining_needs_is_told_before_anything_is_begun() {
     let ended = home.run(&["up", "--hops", "3"]).code(2);
     assert!(ended.err.contains("--join classic:"), "{}", ended.err);
 }
+
+#[test]
+fn the_program_of_the_page_runs() {
+    // One is here if the other tests' is.
+    let Some(_) = filer(1) else { return };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/classic.md")).unwrap();
+    let program = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let alice = Home::new("alice");
+    let mut up = alice.up(&["--classic", "127.0.0.1:0"]);
+    let at = classic(&mut up);
+    let file = alice.temp().join("square.py");
+    std::fs::write(&file, program).unwrap();
+    let nobody = nobody();
+    let port = nobody.rsplit(':').next().unwrap();
+    let mut command = std::process::Command::new("python3");
+    command.env("PYTHONPATH", root.join("python")).arg(&file).arg(port).args(at.split(':').skip(1));
+    let mut square = Running::new(command);
+    square.sees("REPL hello");
+    let own = format!("classic:127.0.0.1:{port}");
+    support::until("it answers", || alice.run(&["call", &own, "SQUA", "12"]).out == "144\n");
+}

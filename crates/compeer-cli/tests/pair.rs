@@ -35,9 +35,11 @@ fn paired_peers_find_each_other_again() {
     let mut bob_up = bob.up(&[]);
     bob.run(&["pair", &address]).code(0);
     alice_up.kill();
-    bob_up.sees("alice left");
+    assert!(bob_up.sees("alice left").ends_with("called again until it is back"));
     let mut alice_up = alice.up_at(&address, &[]);
     alice_up.sees("bob connected");
+    bob_up.sees("alice connected");
+    assert!(!bob_up.seen().iter().any(|line| line.contains("next try")), "{:?}", bob_up.seen());
     bob_up.signal("TERM");
     assert_eq!(bob_up.end().0, Some(0));
     alice_up.sees("bob left");
@@ -50,9 +52,22 @@ fn names_are_made_unique_or_chosen() {
     let (ann, bob, other) = (Home::new("ann"), Home::new("bob"), Home::new("bob"));
     let (bob_up, other_up) = (bob.up(&[]), other.up(&[]));
     ann.run(&["pair", &bob_up.address]).code(0);
-    assert!(ann.run(&["pair", &other_up.address]).code(0).out.starts_with("bob-2 ("));
+    let second = ann.run(&["pair", &other_up.address]).code(0).out;
+    assert!(
+        second.starts_with("bob-2 (") && second.contains("another peer is called bob already"),
+        "{second}"
+    );
     assert!(ann.run(&["pair", &other_up.address, "--as", "robert"]).code(0).out.starts_with("robert ("));
     assert_eq!(ann.run(&["call", "robert", "ECHO", "x"]).code(0).out, "x\n");
+}
+
+#[test]
+fn a_mistyped_name_is_told_which_one_was_meant() {
+    let (ann, robert) = (Home::new("ann"), Home::new("robert"));
+    let up = robert.up(&[]);
+    ann.run(&["pair", &up.address]).code(0);
+    let ended = ann.run(&["say", "rboert", "hello"]).code(3);
+    assert!(ended.err.contains("did you mean robert?"), "{}", ended.err);
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn what_makes_no_sense_is_exit_code_2() {
         &["up", "--advertise", "a b"],
         &["up", "--temp", "--detach"],
         &["pair", "127.0.0.1", "--as", "two words"],
+        &["call", "--spread", "KIND"],
+        &["send", "x", "--limit", "0M"],
     ] {
         let ended = home.run(arguments).code(2);
         assert!(ended.err.contains("error"), "{arguments:?}: {}", ended.err);
@@ -44,4 +46,16 @@ fn a_home_that_cannot_be_is_an_error() {
     let home = Home::new("ann");
     let ended = home.run(&["status", "--home", "/dev/null/home"]).code(1);
     assert!(ended.err.contains("/dev/null/home") && ended.err.contains("--home"), "{}", ended.err);
+}
+
+#[test]
+fn a_mistake_says_what_was_meant_and_what_must_be_given() {
+    let home = Home::new("ann");
+    let ended = home.run(&["sya", "bob", "hello"]).code(2);
+    assert!(ended.err.contains("'say'"), "{}", ended.err);
+    // The home is given, by a variable.
+    let ended = home.run(&["say"]).code(2);
+    assert!(ended.err.contains("Usage: compeer say [OPTIONS] <PEER>"), "{}", ended.err);
+    let ended = home.run(&["call", "--spread", "FACTOR"]).code(2);
+    assert!(ended.err.contains("compeer call --spread FACTOR - < lines"), "{}", ended.err);
 }

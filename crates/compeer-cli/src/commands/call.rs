@@ -22,7 +22,8 @@ use std::time::Duration;
 
 /// Send a message of any kind to a peer and print the replies.
 ///
-/// Each reply's body is printed as it comes, one per line. A peer that is `up` answers ECHO and NAME; `compeer on` makes it
+/// Each reply's body is printed as it comes, one per line; bytes that are no text are escaped, also into a pipe, and --raw
+/// gives them as they are. A peer that is `up` answers ECHO and NAME; `compeer on` makes it
 /// answer more. PEER may be `classic:HOST:PORT`, a program of the 2007 protocol: nothing of that is encrypted or proven.
 ///
 /// With --spread, each line of standard input is a request, asked of any of the peers that answer KIND: those connected that
@@ -37,13 +38,15 @@ use std::time::Duration;
 Examples:
   compeer call bob ECHO hello
   compeer call 192.168.1.20 NAME
+  compeer call bob PICTURE --raw | od -c
   compeer call bob my/query - --raw --timeout 2m < query > answer
   compeer call classic:192.168.1.9:4444 LIST
   compeer call --spread FACTOR - < numbers > factors"
 )]
 pub(crate) struct Call {
     /// Name, address, ticket, id or classic:HOST:PORT
-    pub(crate) peer: String,
+    #[arg(required_unless_present = "spread")]
+    pub(crate) peer: Option<String>,
     /// The kind of message, 1 to 64 bytes
     #[arg(required_unless_present = "spread")]
     pub(crate) kind: Option<String>,
@@ -90,10 +93,11 @@ impl Call {
         if self.unordered || self.anyone || self.overdue.is_some() || !self.to.is_empty() {
             return Err(CommandError::usage("--to, --anyone, --overdue and --unordered go with --spread"));
         }
-        if self.peer == "-" && self.body == "-" {
+        let peer = self.peer.unwrap_or_default();
+        if peer == "-" && self.body == "-" {
             return Err(CommandError::usage("only one of PEER and BODY can come from standard input"));
         }
-        let peer = input::word(&self.peer)?;
+        let peer = input::word(&peer)?;
         let body = input::bytes(&self.body)?;
         let timeout_ms = self.timeout.as_millis() as u64;
         let call =

@@ -23,7 +23,7 @@ const MEASURE: Duration = Duration::from_millis(1500);
 
 /// Find out what is wrong: with this machine, its network, or the way to a peer.
 ///
-/// Each line is ok, a warning or a problem, and says what to do. With PEER: how it is reached, the round trip, and the
+/// Each line is ok, a note, a warning or a problem, and says what to do. With PEER: how it is reached, the round trip, and the
 /// speed each way with what sets it; `compeer up` must run there. A problem is exit code 1.
 #[derive(Args, Debug)]
 #[command(after_help = "\

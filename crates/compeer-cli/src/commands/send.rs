@@ -222,7 +222,7 @@ pub(crate) fn notes(context: &Context, offered: &Offered, qr: bool) {
         (false, _) => format!("{what}: fetched by `compeer get` with this ticket"),
     });
     if offered.local {
-        console.note("this machine has no address that others can reach: only programs here can fetch it");
+        console.note("others cannot reach this machine: only programs here can fetch it");
     }
     if qr {
         qr::show(console, &offered.ticket);

@@ -45,11 +45,24 @@ pub(crate) struct Paired {
     pub(crate) own: PeerId,
     /// Where what it sends is fetched to without asking; raw.
     pub(crate) accept: Option<String>,
+    /// The name it would have got, if another peer has that already.
+    #[serde(default)]
+    pub(crate) taken: Option<String>,
 }
 
 impl Report for Paired {
+    fn prose(&self) -> bool {
+        true
+    }
+
     fn human(&self) -> String {
         let done = format!("{} ({}) is paired: its name suffices from now on", self.name, self.peer.short());
+        let done = match &self.taken {
+            Some(taken) => {
+                format!("{done}\nanother peer is called {taken} already, so this one is {}", self.name)
+            }
+            None => done,
+        };
         let done = match self.mutual {
             Some(true) => format!("{done}; it has paired with you too"),
             Some(false) => format!(
@@ -75,24 +88,24 @@ pub(super) async fn answer(node: Node, pair: Pair) -> Outcome<Paired> {
     {
         // Paired already: this changes a rule of ours and needs nobody.
         asked::set_rule(&node, id, accept)?;
-        return Ok(done(&node, id, name, Some(true)));
+        return Ok(done(&node, id, (name, None), Some(true)));
     }
     let reached = node.reach(&pair.peer).await?;
     if reached.id == node.state.id {
         return Err(CommandError::usage("that is this peer itself"));
     }
     let addrs = target::resolve(&pair.peer, &node.state.store)?.addrs;
-    let name = enter(&node, reached.id, reached.nickname.as_deref(), pair.petname.as_deref(), addrs)?;
+    let named = enter(&node, reached.id, reached.nickname.as_deref(), pair.petname.as_deref(), addrs)?;
     if let Some(accept) = &pair.accept {
         asked::set_rule(&node, reached.id, accept)?;
     }
     let mutual = tell(&node, reached.id).await;
-    Ok(done(&node, reached.id, name, mutual))
+    Ok(done(&node, reached.id, named, mutual))
 }
 
-fn done(node: &Node, peer: PeerId, name: String, mutual: Option<bool>) -> Paired {
+fn done(node: &Node, peer: PeerId, (name, taken): (String, Option<String>), mutual: Option<bool>) -> Paired {
     let accept = asked::rule(node, peer).ok().flatten().map(|directory| directory.display().to_string());
-    Paired { event: "paired".into(), peer, name, mutual, own: node.state.id, accept }
+    Paired { event: "paired".into(), peer, name, mutual, own: node.state.id, accept, taken }
 }
 
 /// Whether the user's name for a peer can be one.
@@ -101,14 +114,15 @@ fn check(petname: Option<&str>) -> Outcome {
     names::check_petname(name).map_err(|error| CommandError::usage(format!("--as {name:?}: {error}")))
 }
 
-/// Pairs with a peer that is connected, which may be found at these addresses; the name it has from now on.
+/// Pairs with a peer that is connected, which may be found at these addresses; the name it has from now on, and the one
+/// that it would have got if another peer had not got that.
 fn enter(
     node: &Node,
     id: PeerId,
     nickname: Option<&str>,
     petname: Option<&str>,
     mut addrs: Vec<Addr>,
-) -> Outcome<String> {
+) -> Outcome<(String, Option<String>)> {
     let wanted = petname.map_or_else(|| names::petname_from(nickname.unwrap_or_default()), str::to_string);
     let name = node.state.store.pair(id, &wanted, petname.is_some())?;
     // Where it was said to be, then where it was dialled, then what it says of itself.
@@ -124,7 +138,9 @@ fn enter(
     node.state.answered(id);
     node.peer.know(id);
     node.keep(PeerAddr { id, addrs });
-    Ok(name)
+    // As the store makes a name unique: `bob-2`.
+    let numbered = name.strip_prefix(&wanted).and_then(|rest| rest.strip_prefix('-')?.parse::<u32>().ok());
+    Ok((name, numbered.map(|_| wanted)))
 }
 
 /// Tells the other side; what it said.

@@ -135,7 +135,11 @@ pub(crate) async fn near(settings: Option<Settings>, own: PeerId, ports: &Ports)
             ),
             BY_ADDRESS,
         ),
-        (false, _) => Finding::ok(CHECK, format!("this peer does not announce itself; {others}")),
+        (false, _) => Finding::note(
+            CHECK,
+            format!("this peer does not announce itself; {others}"),
+            "to be found by others near, start `compeer up` where they can reach it; a code of `send` or `pair` is announced while it is offered",
+        ),
     });
     findings
 }

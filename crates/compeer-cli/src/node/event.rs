@@ -4,6 +4,7 @@
 
 use crate::console::Report;
 use crate::duration;
+use crate::exit::plain;
 use crate::size;
 use compeer::{PeerId, text};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ pub(crate) enum NodeEvent {
     Message { peer: PeerId, name: String, text: String },
     /// A connection came to be.
     Connected { peer: PeerId, name: String, addr: Option<String>, dialled: bool },
-    /// The last connection with a peer ended.
-    Left { peer: PeerId, name: String, reason: String },
+    /// The last connection with a peer ended; with `again` it is called until it is back.
+    Left { peer: PeerId, name: String, reason: String, again: bool },
     /// A peer would like to be paired; nothing happened yet.
     PairAsked { peer: PeerId, name: String },
     /// A paired peer has paired with us too.
@@ -59,18 +60,27 @@ impl NodeEvent {
 }
 
 impl Report for NodeEvent {
+    fn prose(&self) -> bool {
+        // Each row of a message has its author.
+        !matches!(self, NodeEvent::Message { .. })
+    }
+
     fn human(&self) -> String {
         match self {
             NodeEvent::Message { name, text, .. } => attributed(name, text),
             NodeEvent::Connected { name, addr: Some(addr), .. } => format!("* {name} connected ({addr})"),
             NodeEvent::Connected { name, .. } => format!("* {name} connected"),
-            NodeEvent::Left { name, reason, .. } => format!("* {name} left ({})", text::escape(reason)),
+            NodeEvent::Left { name, reason, again, .. } => {
+                let left = format!("* {name} left ({})", text::escape(&plain(reason)));
+                if *again { format!("{left}; called again until it is back") } else { left }
+            }
             NodeEvent::PairAsked { peer, name } => {
                 format!("* {name} asks to be paired; if you know who that is, type:  compeer pair {peer}")
             }
             NodeEvent::PairedBack { name, .. } => format!("* {name} has paired with you too"),
             NodeEvent::Retrying { peer, name, after_ms, reason } => {
-                let (reason, after) = (text::escape(reason), duration::show(Duration::from_millis(*after_ms)));
+                let reason = plain(reason);
+                let (reason, after) = (text::escape(&reason), duration::show(Duration::from_millis(*after_ms)));
                 match peer {
                     Some(_) => format!("* {name}: {reason}; next try in {after}"),
                     // The reason names the address already.
@@ -99,7 +109,7 @@ impl Report for NodeEvent {
             NodeEvent::ClassicJoined { addr, members } => {
                 format!("* joined {members} old programs, by way of {addr}")
             }
-            NodeEvent::Trouble { message } => format!("* {}", text::escape(message)),
+            NodeEvent::Trouble { message } => format!("* {}", text::escape(&plain(message))),
         }
     }
 

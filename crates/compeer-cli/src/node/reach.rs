@@ -4,7 +4,7 @@
 //! on the dial expects this key, and another one is refused.
 
 use super::{Node, blame};
-use crate::exit::{CommandError, Outcome};
+use crate::exit::{CommandError, Exit, Outcome};
 use crate::target::{self, Target};
 use compeer::{Addr, ConnectionInfo, PeerAddr, PeerId, limits};
 
@@ -77,13 +77,21 @@ impl Node {
             (None, None) => return Err(CommandError::usage(format!("{typed:?} names nobody"))),
         };
         let who = target::brief(typed);
+        let known = self.state.store.peers().unwrap_or_default();
+        let names: Vec<_> = known.iter().filter_map(|known| known.petname.as_deref()).collect();
+        let meant = target::meant(typed, names).filter(|_| target.typed.is_some());
         let blamed =
             |error| match (blame::connect(&who, target.typed.is_some(), &error), self.connected_as(typed)) {
                 // A nickname is a claim and stands for nobody; who meant it should learn how to name that peer.
                 (blamed, Some(id)) if target.typed.is_some() => blamed.hint(format!(
                     "a peer that calls itself {typed} is connected; to name it, type: compeer pair {id}"
                 )),
-                (blamed, _) => blamed,
+                (blamed, _) => match meant {
+                    Some(meant) if blamed.exit == Exit::Unreachable => {
+                        blamed.hint(format!("did you mean {meant}? `compeer peers` lists the peers"))
+                    }
+                    _ => blamed,
+                },
             };
         Ok(connected.map_err(blamed)?.peer_id())
     }

@@ -14,7 +14,7 @@ use crate::names::Names;
 use crate::store::Store;
 use compeer::{Addr, PeerId};
 use rustix::time::{ClockId, clock_gettime};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -54,6 +54,8 @@ pub(crate) struct State {
     recent: watch::Sender<VecDeque<(PeerId, String)>>,
     /// Why kept peers are not connected. As many as the user keeps.
     retrying: Mutex<BTreeMap<PeerId, String>>,
+    /// Kept peers that have left and are not back.
+    missed: Mutex<BTreeSet<PeerId>>,
     pending: Mutex<Vec<(PeerId, Option<String>)>>,
     /// What paired peers would like us to fetch.
     pub(crate) asked: Asked,
@@ -87,6 +89,7 @@ impl State {
             connected: Mutex::default(),
             recent: watch::Sender::default(),
             retrying: Mutex::default(),
+            missed: Mutex::default(),
             pending: Mutex::default(),
             asked: Asked::default(),
             work: Work::default(),
@@ -156,7 +159,21 @@ impl State {
     /// Notes why a peer cannot be reached; whether that is news. It is tried again for as long as it takes, and one line
     /// says all there is to say until the reason changes.
     pub(crate) fn retrying(&self, id: PeerId, reason: &str) -> bool {
+        if lock(&self.missed).contains(&id) {
+            return false;
+        }
         lock(&self.retrying).insert(id, reason.to_string()).is_none_or(|before| before != reason)
+    }
+
+    /// Whether another key where this peer should be is news.
+    pub(crate) fn another_key(&self, id: PeerId, proven: PeerId) -> bool {
+        let proven = proven.to_string();
+        lock(&self.retrying).insert(id, proven.clone()).is_none_or(|before| before != proven)
+    }
+
+    /// Notes that a kept peer has left, and that it was said that it is called again.
+    pub(crate) fn missed(&self, id: PeerId) {
+        lock(&self.missed).insert(id);
     }
 
     /// Notes that a peer is connected and tells the feed, once: whoever notices first, be it the library's event or a
@@ -174,6 +191,7 @@ impl State {
         let mut connected = lock(&self.connected);
         if connected.insert(id, name.clone()).is_none() {
             lock(&self.retrying).remove(&id);
+            lock(&self.missed).remove(&id);
             self.feed.tell(NodeEvent::Connected { peer: id, name, addr, dialled });
         }
     }

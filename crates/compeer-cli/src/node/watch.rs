@@ -36,14 +36,19 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             if !node.peer.is_known(peer) {
                 node.peer.table().remove(peer);
             }
-            NodeEvent::Left { peer, name: state.disconnected(peer), reason }
+            let again = node.peer.kept(peer).is_some();
+            if again {
+                // Said with this; that it is not back at once is no news.
+                state.missed(peer);
+            }
+            NodeEvent::Left { peer, name: state.disconnected(peer), reason, again }
         }
         Event::Retrying { peer, reason, .. } if !state.retrying(peer, &reason) => return None,
         Event::Retrying { peer, after, reason } => {
             let after_ms = after.as_millis() as u64;
             NodeEvent::Retrying { peer: Some(peer), name: state.shown_name(peer, None), after_ms, reason }
         }
-        Event::WrongKey { expected, proven, .. } if !state.retrying(expected, &proven.to_string()) => {
+        Event::WrongKey { expected, proven, .. } if !state.another_key(expected, proven) => {
             return None;
         }
         Event::WrongKey { addr, expected, proven } => {

@@ -262,7 +262,12 @@ impl Job {
     pub(super) fn lacks(&self, source: Source, segment: &Segment, why: Why) {
         lock(&self.plan).refused(source, segment.line.clone());
         let path = self.manifest.entries()[segment.file].path.clone();
-        *lock(&self.refusal) = Some(Refusal { why, path: path.clone() });
+        let mut refusal = lock(&self.refusal);
+        // What was changed is shared anew, and the old share stopped for that.
+        if why != Why::Stopped || refusal.as_ref().is_none_or(|before| before.why != Why::Changed) {
+            *refusal = Some(Refusal { why, path: path.clone() });
+        }
+        drop(refusal);
         if why == Why::Changed
             && let Some(peer) = lock(&self.who).get(&source).copied()
             && lock(&self.changed).insert((peer, segment.file))

@@ -20,9 +20,11 @@ const TOO_LONG: &str = "it is longer than 1048576 bytes, the most one message ho
 
 impl Call {
     pub(super) async fn spread(&self, kind: &str, context: &Context) -> Outcome {
-        if self.peer != "-" || self.kind.is_some() {
-            return Err(CommandError::usage("with --spread, the requests are the lines of standard input")
-                .hint("compeer call --spread KIND - < lines"));
+        if self.peer.as_deref() != Some("-") || self.kind.is_some() {
+            return Err(CommandError::usage(
+                "with --spread, the requests are the lines of standard input, named by `-`",
+            )
+            .hint(format!("compeer call --spread {kind} - < lines")));
         }
         let question = spread::Spread {
             kind: kind.to_string(),

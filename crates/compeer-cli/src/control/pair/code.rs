@@ -107,6 +107,6 @@ pub(in crate::control) async fn find(node: Node, find: Find) -> Outcome<Paired> 
 fn paired(node: &Node, peer: PeerId, petname: Option<&str>, told: Option<PeerAddr>) -> Outcome<Paired> {
     let nickname = node.connection(peer).and_then(|connection| connection.name);
     let addrs = told.map(|told| told.addrs).unwrap_or_default();
-    let name = enter(node, peer, nickname.as_deref(), petname, addrs)?;
-    Ok(done(node, peer, name, Some(true)))
+    let named = enter(node, peer, nickname.as_deref(), petname, addrs)?;
+    Ok(done(node, peer, named, Some(true)))
 }
