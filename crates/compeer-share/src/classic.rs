@@ -184,6 +184,12 @@ impl Classic {
     pub fn members(&self) -> Vec<Member> {
         self.inner.roster().list()
     }
+
+    /// How many wait now for a file of the other network: old programs for one of a native peer, native peers for one of an
+    /// old program. What two wait for is fetched once.
+    pub fn waiting(&self) -> usize {
+        self.inner.fetching.waiting()
+    }
 }
 
 /// Who we are among old programs.

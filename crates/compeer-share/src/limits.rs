@@ -343,11 +343,15 @@ pub const CLASSIC_FETCHES: usize = 4;
 /// How long one of them may take.
 pub const CLASSIC_FETCH_TIME: Duration = Duration::from_secs(120);
 
+/// How long an old program that is asked for a file may take to begin to give it, connecting included. Shorter than
+/// [`CLASSIC_FETCH_TIME`], as it holds one of [`CLASSIC_FETCHES`] places meanwhile. A guess: a disk wakes up within it.
+pub const CLASSIC_BEGIN_TIME: Duration = Duration::from_secs(15);
+
 /// How long an old program that gives a file may send nothing of it. Longer than a line that others use too is stuck.
 pub const CLASSIC_SILENCE: Duration = Duration::from_secs(10);
 
 /// Bytes that one household can have us fetch at once from the other network, lists of files included; what is in the cache
-/// costs nothing. Unit: bytes. What has come is counted when a fetch ends, so what is under way may go beyond it: a file, and
+/// costs nothing, and loopback and paired peers are exempt. Unit: bytes. What has come is counted when a fetch ends, so what is under way may go beyond it: a file, and
 /// the lists of one search. Four of the longest files. A guess: an album.
 pub const CLASSIC_BYTES_BURST: f64 = 4.0 * CLASSIC_FILE as f64;
 

@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use compeer::{Peer, RequestError, Stream};
+use compeer::{Peer, Stream};
 use compeer_share::classic::Classic;
 use compeer_share::find::{self, Catalogue, Found, Lookup, Published};
 use compeer_share::{ContentId, Entry, Manifest, limits, wire};
@@ -72,10 +72,10 @@ fn waiting(at: SocketAddr, name: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_ends_with_the_last_one_who_waits_and_no_sooner() {
-    let (bridge, _classic, at) = old(0, None).await;
+    let (bridge, classic, at) = old(0, None).await;
     let (data, gate) =
         (noise(100_000, 1).iter().map(|byte| byte % 64 + 32).collect::<Vec<u8>>(), Gate::of(2));
-    let (_provider, name) = provider((&bridge, at), &data, Deed::Honest, &gate).await;
+    let (provider, name) = provider((&bridge, at), &data, Deed::Honest, &gate).await;
     // The one who asked leaves, and nothing stays.
     let alone = waiting(at, &name);
     until(async || cached(&bridge) == 1).await;
@@ -83,13 +83,15 @@ async fn a_fetch_ends_with_the_last_one_who_waits_and_no_sooner() {
     until(async || cached(&bridge) == 0).await;
     // Of two, the other one has the file.
     let (first, mut second) = (waiting(at, &name), waiting(at, &name));
-    until(async || cached(&bridge) == 1).await;
+    until(async || (classic.waiting(), cached(&bridge)) == (2, 1)).await;
     drop(first);
-    ask(&bridge, at, "NAME", "").await;
+    until(async || classic.waiting() == 1).await;
+    assert_eq!(cached(&bridge), 1, "what was begun goes on");
     gate.open();
     let got = tokio::task::spawn_blocking(move || read(&mut second)).await.unwrap().unwrap();
     assert!(got.0 == "REPL" && got.1.as_bytes() == data);
-    assert_eq!(cached(&bridge), 1);
+    let groups = (data.len() as u64).div_ceil(compeer_share::tree::GROUP);
+    assert_eq!((cached(&bridge), provider.sent.load(Ordering::Relaxed)), (1, groups), "it was fetched once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,29 +195,45 @@ async fn a_fetch_of_which_nothing_comes_any_more_is_given_up() {
     until(async || cached(&bridge) == 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_household_has_so_much_fetched_either_way() {
-    let (bridge, classic, at) = old(0, None).await;
-    let most = limits::CLASSIC_FILE;
-    let files = limits::CLASSIC_BYTES_BURST as usize / most as usize;
-    // What has come counts, even when it is not all. With next to nothing left, one more is let through.
-    let old = program(names(files + 2, "tune"), move |_, mut tcp| {
-        tcp.write_all(&[&b"REPL"[..], &most.to_be_bytes()].concat()).unwrap();
-        tcp.write_all(&vec![0; most as usize - 1]).unwrap();
+#[tokio::test]
+async fn old_programs_that_do_not_begin_leave_their_places_to_others() {
+    let (bridge, classic, _) = old(0, None).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let all = [names(limits::CLASSIC_FETCHES, "silent-tune"), vec!["a-tune".into()]].concat();
+    let old = program(all, move |name, mut tcp| {
+        tell.send(name.to_owned()).unwrap();
+        match name {
+            "a-tune" => tcp.write_all(&frame("REPL", name)).unwrap(),
+            // Half a header, and no more.
+            _ => {
+                tcp.write_all(&frame("REPL", name)[..4]).unwrap();
+                assert!(!matches!(tcp.read(&mut [0]), Ok(1..)));
+            }
+        }
     });
-    let far = Person::new().await;
-    bridge.peer.connect(far.peer.addr()).await.unwrap();
-    publish(&far, "far-song.txt", b"la").await;
-    let (reader, told) = heard();
-    ask(&bridge, at, "QUER", &format!("{reader} far-song 1")).await;
-    let (name, _) = tokio::task::spawn_blocking(move || told.recv_timeout(SOON).unwrap()).await.unwrap();
     let (asker, found) = promised((&bridge, &classic), old, "tune").await;
-    for (n, found) in found.iter().enumerate() {
-        let error = within(asker.shares.bring(&found.ticket)).await.unwrap_err();
-        assert_eq!(matches!(error, RequestError::Busy), n == files + 1, "{n}: {error}");
+    let mut bringing = tokio::task::JoinSet::new();
+    let mut bring = |found: &Found| {
+        let (shares, ticket) = (asker.shares.clone(), found.ticket.clone());
+        bringing.spawn(async move { shares.bring(&ticket).await.is_ok() });
+    };
+    let (silent, gives): (Vec<_>, Vec<_>) = found.iter().partition(|found| found.name.contains("silent"));
+    silent.iter().for_each(|found| bring(found));
+    for _ in &silent {
+        within(told.recv()).await.unwrap();
     }
-    assert_eq!(ask(&bridge, at, "FGET", &name).await, reply("ERRO", "Error reading file"));
-    assert_eq!(cached(&bridge), 0);
+    bring(gives[0]);
+    until(async || classic.waiting() == found.len()).await;
+    assert!(told.try_recv().is_err(), "all places are taken");
+    tokio::time::pause();
+    tokio::time::advance(limits::CLASSIC_BEGIN_TIME).await;
+    tokio::time::resume();
+    assert_eq!(within(told.recv()).await.as_deref(), Some("a-tune"));
+    let mut brought = 0;
+    while let Some(one) = within(bringing.join_next()).await {
+        brought += usize::from(one.unwrap());
+    }
+    assert_eq!(brought, 1);
 }
 
 /// Time stands still until this is dropped, however slow the machine is: a blocking task keeps paused time from flying.

@@ -9,6 +9,7 @@ mod scout;
 
 use super::{parse, reply, send, within};
 use crate::exit::{CommandError, Outcome};
+use crate::limits::SPREAD_REPLIES;
 use crate::node::Node;
 use bytes::BytesMut;
 use compeer::{Kind, Message, PeerId, Replies, Request, RequestError, limits};
@@ -64,10 +65,6 @@ pub(crate) struct Done {
 /// What is known of those who answer, waiting to be looked at. As many as may be asked at once.
 const FOUND: usize = 256;
 
-/// Replies to one line. Unit: replies. They are put together to one answer of 1 MiB at most; a peer that sends empty ones
-/// without end is stopped by this. A guess: replies of 64 bytes that make up such an answer.
-const MAX_REPLIES: usize = 16 * 1024;
-
 pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
     let spread: Spread = parse(request.body())?;
     let kind = Kind::new(&spread.kind).map_err(|error| CommandError::usage(format!("KIND: {error}")))?;
@@ -84,6 +81,9 @@ pub(super) async fn answer(node: Node, mut request: Request) -> Outcome {
     let (mut more, mut trouble, mut anybody, mut apart) = (true, None, false, 0);
     loop {
         work.begin();
+        while let Some(peer) = work.deal.left_out() {
+            reply(&request, APART, &scout::refuses(&name(&node, peer), &kind)).await?;
+        }
         while let Some((line, answer)) = work.deal.hand_over() {
             hand_over(&node, &request, line, answer).await?;
             work.deal.was_held_up(work.now());
@@ -256,8 +256,8 @@ async fn whole(mut replies: Replies) -> Ending {
             Err(error) => return ending(error),
         };
         count += 1;
-        if count > MAX_REPLIES {
-            return Ending::Answered(Err(format!("more than {MAX_REPLIES} replies")));
+        if count > SPREAD_REPLIES {
+            return Ending::Answered(Err(format!("more than {SPREAD_REPLIES} replies")));
         }
         if whole.len() + body.len() > limits::MAX_BODY as usize {
             return Ending::Answered(Err(format!("the replies have more than {} bytes", limits::MAX_BODY)));

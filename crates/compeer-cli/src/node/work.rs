@@ -2,8 +2,8 @@
 //!
 //! The command lends this node a handler: a [`Desk`] for one kind, at which so many jobs are done at a time. Requests of
 //! peers come to the desk, wait there for one of the command's idle workers (`control/on.rs`), and get what it answers.
-//! A desk has [`MAX_WAITING`] places to wait, of which one [`Caller`] has [`MAX_WAITING_EACH`]; whoever finds them taken is
-//! told *busy*, and nothing ran. The bodies that wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside
+//! A desk has [`MAX_WAITING`] places to wait, of which one [`Caller`] has [`MAX_WAITING_EACH`], and
+//! [`MAX_WAITING_PAIRED`] are for paired peers alone; whoever finds them taken is told *busy*, and nothing ran. The bodies that wait are of 1 MiB at most, so a desk holds 64 MiB of others at most, beside
 //! what the workers have. A worker that goes away gives up the job it has: the caller is told *cancelled*.
 //!
 //! [`ANSWERS`] is how others learn of it: asked for a kind, this node says how many jobs of it the asker may have done
@@ -14,7 +14,7 @@ use super::classic::KIND_LEN;
 use super::state::{State, lock};
 use super::{Node, Role};
 use crate::exit::{CommandError, Outcome};
-use crate::limits::{MAX_JOBS, MAX_WAITING, MAX_WAITING_EACH};
+use crate::limits::{MAX_JOBS, MAX_WAITING, MAX_WAITING_EACH, MAX_WAITING_PAIRED};
 use bytes::Bytes;
 use compeer::{Addr, Failure, Kind, PeerId, Request, classic};
 use compeer_share::classic::KINDS;
@@ -85,13 +85,20 @@ pub(crate) struct Asker {
 
 /// Who is counted as one: a paired peer, or a household of others. Keys cost nothing, so theirs count for nothing; but on
 /// this machine each is apart, as everywhere.
-type Caller = (Option<PeerId>, Option<IpAddr>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    /// Paired, or this node itself.
+    Ours(PeerId),
+    Household(IpAddr),
+    /// A key that is not paired, on this machine or where there is no address.
+    Key(Option<PeerId>),
+}
 
-fn caller(from: &Asker, at: Option<&Addr>) -> Caller {
-    let household = at.and_then(Addr::prefix);
-    match household {
-        Some(ip) if from.petname.is_none() && (from.peer.is_none() || !ip.is_loopback()) => (None, household),
-        _ => (from.peer, None),
+fn caller(from: &Asker, ours: bool, at: Option<&Addr>) -> Caller {
+    match (from.peer, at.and_then(Addr::prefix)) {
+        (Some(peer), _) if ours => Caller::Ours(peer),
+        (peer, Some(ip)) if peer.is_none() || !ip.is_loopback() => Caller::Household(ip),
+        (peer, _) => Caller::Key(peer),
     }
 }
 
@@ -172,7 +179,8 @@ impl Desk {
     async fn serve(self: Arc<Self>, state: Arc<State>, request: Request) -> Result<Option<Bytes>, Failure> {
         let (peer, name) = answers::meet(&state, &request);
         let from = Asker { peer: Some(peer), addr: None, name, petname: state.petname(peer) };
-        let caller = caller(&from, request.connection().path());
+        let ours = peer == state.id || from.petname.is_some();
+        let caller = caller(&from, ours, request.connection().path());
         self.work(from, caller, request.body().clone()).await
     }
 
@@ -181,7 +189,7 @@ impl Desk {
         let addr = request.remote_addr();
         let name = format!("the old program at {addr}");
         let from = Asker { peer: None, addr: Some(addr), name, petname: None };
-        let caller = caller(&from, Some(&addr.into()));
+        let caller = caller(&from, false, Some(&addr.into()));
         tokio::select! {
             biased;
             answer = self.work(from, caller, request.body().clone()) => answer,
@@ -244,8 +252,15 @@ impl Waiting {
     /// A place for a request of this caller, if there is one left for it.
     fn place(&self, of: Caller) -> Option<Place<'_>> {
         let mut waiting = lock(&self.0);
-        let (all, own) = (waiting.values().sum::<usize>(), waiting.get(&of).copied().unwrap_or_default());
-        (all < MAX_WAITING && own < MAX_WAITING_EACH).then(|| {
+        let own = waiting.get(&of).copied().unwrap_or_default();
+        let (mut all, mut others) = (0, 0);
+        for (caller, count) in &*waiting {
+            all += count;
+            others += if matches!(caller, Caller::Ours(_)) { 0 } else { *count };
+        }
+        let left =
+            all < MAX_WAITING && (matches!(of, Caller::Ours(_)) || others < MAX_WAITING - MAX_WAITING_PAIRED);
+        (left && own < MAX_WAITING_EACH).then(|| {
             waiting.insert(of, own + 1);
             Place { waiting: self, of }
         })
@@ -420,7 +435,9 @@ mod tests {
             petname: petname.map(Into::into),
         };
         let at = |text: &str| Some(text.parse::<Addr>().unwrap());
-        let of = |n, petname, at: &Option<Addr>| caller(&asker(n, petname), at.as_ref());
+        let of = |n, petname: Option<&str>, at: &Option<Addr>| {
+            caller(&asker(n, petname), petname.is_some(), at.as_ref())
+        };
         let (home, flat) = (at("192.0.2.1:5"), [at("[2001:db8::1]:5"), at("[2001:db8:0:1::2]:6")]);
         // Four keys, and an old program, in one household.
         let waiting = Waiting::default();
@@ -435,5 +452,27 @@ mod tests {
             assert_ne!(of(1, None, &here), of(2, None, &here), "{here:?}");
         }
         assert_eq!(of(0, None, &at("127.0.0.1:5")), of(0, None, &at("127.0.0.1:6")));
+    }
+
+    #[test]
+    fn however_many_households_there_are_paired_peers_find_places() {
+        let waiting = Waiting::default();
+        let house = |n: usize| Caller::Household([192, 0, 2, n as u8].into());
+        let friend = |n: u8| Caller::Ours(Identity::from_seed(&[n; 32]).peer_id());
+        let fill = |of: &dyn Fn(usize) -> Caller| -> Vec<_> {
+            (0..2 * MAX_WAITING).filter_map(|n| waiting.place(of(n))).collect()
+        };
+        let strangers = fill(&house);
+        assert_eq!(strangers.len(), MAX_WAITING - MAX_WAITING_PAIRED);
+        assert!(waiting.place(Caller::Key(None)).is_none(), "nor is there one for a key on this machine");
+        let paired = fill(&|n| friend((n % 7) as u8));
+        assert_eq!(paired.len(), MAX_WAITING_PAIRED);
+        drop(strangers);
+        // They may have all the others too.
+        let more = fill(&|n| friend((n % 7) as u8));
+        assert_eq!(paired.len() + more.len(), MAX_WAITING);
+        assert!(waiting.place(house(0)).is_none());
+        drop((paired, more));
+        assert!(waiting.place(house(0)).is_some());
     }
 }

@@ -1,7 +1,8 @@
 //! What strangers may have a bridge do at the cost of others: search among native peers, and fetch.
 //!
 //! Pure. It is counted by household, so that nobody has more of it by more ports or addresses; searches also over all
-//! strangers together, as our neighbours count them as ours: what is left is for the user.
+//! strangers together, as our neighbours count them as ours: what is left is for the user. Bytes for this machine are not
+//! counted, as connections from it are not elsewhere: the user has programs of his own there.
 
 use std::net::IpAddr;
 
@@ -40,13 +41,19 @@ impl Allowance {
 
     /// Whether somebody may have us fetch something: he has not yet had more than he may.
     pub(super) fn may_fetch(&mut self, from: IpAddr, now: Time) -> bool {
-        self.bytes.take(household(from), 0.0, 0.0, now)
+        is_here(from) || self.bytes.take(household(from), 0.0, 0.0, now)
     }
 
     /// Counts what is fetched for somebody, how much was not known before.
     pub(super) fn fetched(&mut self, from: IpAddr, bytes: usize, now: Time) {
-        self.bytes.take(household(from), f64::NEG_INFINITY, bytes as f64, now);
+        if !is_here(from) {
+            self.bytes.take(household(from), f64::NEG_INFINITY, bytes as f64, now);
+        }
     }
+}
+
+fn is_here(from: IpAddr) -> bool {
+    from.to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -97,5 +104,15 @@ mod tests {
         let owed = file as f64 / CLASSIC_BYTES_A_SECOND;
         assert!(!allowance.may_fetch(ip("::ffff:203.0.113.7"), at(owed * 0.9)), "asking costs nothing");
         assert!(allowance.may_fetch(house, at(owed * 1.1)));
+    }
+
+    #[test]
+    fn programs_on_this_machine_have_as_many_bytes_as_they_like() {
+        let mut allowance = Allowance::default();
+        for here in ["127.0.0.1", "::ffff:127.0.0.1", "::1"].map(ip) {
+            allowance.fetched(here, 2 * CLASSIC_BYTES_BURST as usize, at(0.0));
+            assert!(allowance.may_fetch(here, at(0.0)));
+        }
+        assert_eq!(allowance.bytes.len(), 0);
     }
 }

@@ -94,7 +94,7 @@ impl Inner {
         lately.map(|(name, told)| (name.clone(), told.clone())).collect()
     }
 
-    fn promise(&self, name: &str, owner: &str) -> Beyond {
+    pub(super) fn promise(&self, name: &str, owner: &str) -> Beyond {
         let mut hasher = blake3::Hasher::new_derive_key("compeer 2026 classic promise");
         hasher
             .update(self.peer.id().as_bytes())
@@ -137,14 +137,17 @@ impl Inner {
         if let Some(ticket) = self.cache.ticket(&key) {
             return Ok(ticket);
         }
-        let from = request.connection().path().and_then(Addr::socket_addr).map(|from| from.ip());
+        // Who is paired is one of ours, of whom nothing is counted.
+        let ours = self.peer.is_known(request.sender());
+        let path = request.connection().path().and_then(Addr::socket_addr);
+        let from = path.filter(|_| !ours).map(|from| from.ip());
         let begin = || self.clone().bring_to_cache(promised.name.clone(), owner.clone(), key.clone(), from);
         self.joined(&key, from, begin).await?;
         self.cache.ticket(&key).ok_or_else(|| Failure::new("it was let go again"))
     }
 
     /// Brings a file for somebody at `from`; when it is dropped, nothing stays of it.
-    async fn bring_to_cache(
+    pub(super) async fn bring_to_cache(
         self: Arc<Self>,
         name: String,
         owner: Addr,
@@ -157,7 +160,7 @@ impl Inner {
         }
         let asked = self.peer.classic_request(owner, "FGET", name.clone());
         let asked = asked.timeout(limits::CLASSIC_FETCH_TIME).max_bytes(limits::CLASSIC_FILE);
-        let mut reply = asked.stream().await?;
+        let mut reply = timeout(limits::CLASSIC_BEGIN_TIME, asked.stream()).await??;
         if reply.kind() != "REPL" {
             return Err(Failure::new("the old program does not give it"));
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use compeer::{BoxFuture, Failure};
@@ -19,15 +20,38 @@ type Fetch = BoxFuture<'static, Result<(), Failure>>;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Fetching(Mutex<BTreeMap<String, WeakShared<Fetch>>>);
+pub(super) struct Fetching {
+    all: Mutex<BTreeMap<String, WeakShared<Fetch>>>,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits, until it is dropped.
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Fetching {
+    /// Counts one who waits.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+
+    /// How many wait, for whatever file.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Waits for the fetch of this file that is under way, or for `begin`.
     pub(super) fn join<F>(&self, key: &str, begin: F) -> Shared<Fetch>
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.all);
         all.retain(|_, fetch| fetch.upgrade().is_some());
         let under_way = all.get(key).and_then(WeakShared::upgrade);
         // One that is done, and held by somebody who does not know it yet, is no answer to who comes now.
@@ -76,9 +100,6 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::sync::oneshot;
 
     use super::*;
@@ -142,6 +163,6 @@ mod tests {
         assert!(end.is_closed());
         let (mut next, _end) = begin();
         assert!((&mut next).now_or_never().is_none());
-        assert_eq!((begun.load(Ordering::Relaxed), lock(&fetching.0).len()), (3, 1));
+        assert_eq!((begun.load(Ordering::Relaxed), lock(&fetching.all).len()), (3, 1));
     }
 }

@@ -20,7 +20,7 @@ use super::roster::Provider;
 use super::words::{fits, household, name, scope};
 use super::{Inner, lock};
 use crate::fetch::{FetchError, Look};
-use crate::limits;
+use crate::{Manifest, limits};
 
 /// A file of a share of somebody else.
 #[derive(Clone, Debug)]
@@ -101,12 +101,11 @@ impl Inner {
                 let each = limits::CLASSIC_LOOK_TIME / limits::CLASSIC_LOOKS as u32;
                 let look = tokio::time::timeout(each, self.look(&found.ticket, from)).await;
                 let Ok(Ok(look)) = look else { continue };
-                let fitting = look.manifest().entries().iter().find(|entry| {
-                    entry.size <= limits::CLASSIC_FILE.into() && fits(&name(&entry.path), [key])
-                });
-                if let Some(entry) = fitting {
-                    let name = name(&entry.path);
-                    let path = entry.path.clone();
+                let key = key.to_owned();
+                // A list may be very long; it is dropped there too.
+                let path = spawn_blocking(move || fitting(look.manifest(), &key)).await.ok()?;
+                if let Some(path) = path {
+                    let name = name(&path);
                     lock(&self.elsewhere).put(&name, Elsewhere { ticket: found.ticket, path });
                     return Some(name);
                 }
@@ -155,6 +154,7 @@ impl Inner {
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
+        let _waiting = self.fetching.wait();
         match self.fetching.join(key, begin()).await {
             Err(error) if error.is_busy() && self.may_fetch(from) => self.fetching.join(key, begin()).await,
             fetched => fetched,
@@ -184,7 +184,7 @@ impl Inner {
     }
 
     /// Fetches a file for somebody at `from`; when it is dropped, nothing stays of it.
-    async fn fetch_to_cache(
+    pub(super) async fn fetch_to_cache(
         self: Arc<Self>,
         wanted: Elsewhere,
         key: String,
@@ -200,7 +200,9 @@ impl Inner {
         let fetched = async {
             let look = self.look(&wanted.ticket, from).await;
             let mut look = look.inspect_err(|error| self.judge(&wanted, error))?;
-            let at = look.manifest().entries().iter().position(|entry| entry.path == wanted.path);
+            // They are sorted.
+            let entries = look.manifest().entries();
+            let at = entries.binary_search_by(|entry| entry.path.as_bytes().cmp(wanted.path.as_bytes()));
             look.choose(at.into_iter().collect())?;
             let size = look.bytes();
             if size > limits::CLASSIC_FILE.into() {
@@ -232,7 +234,20 @@ impl Inner {
     }
 }
 
+/// The path of the first file with this in its name that an old program can be given.
+fn fitting(manifest: &Manifest, key: &str) -> Option<String> {
+    let mut entries = manifest.entries().iter();
+    let fitting =
+        entries.find(|entry| entry.size <= limits::CLASSIC_FILE.into() && fits(&name(&entry.path), [key]))?;
+    Some(fitting.path.clone())
+}
+
 impl Elsewhere {
+    #[cfg(test)]
+    pub(super) fn new(ticket: ShareTicket, path: String) -> Self {
+        Elsewhere { ticket, path }
+    }
+
     /// What it is called in the cache.
     fn key(&self) -> String {
         let mut key = blake3::Hasher::new_derive_key("compeer 2026 classic cached file");

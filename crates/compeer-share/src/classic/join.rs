@@ -27,6 +27,9 @@ pub enum JoinError {
     /// It answers, and neither it nor anybody it names has room for us.
     #[error("it answers, but has no room for one more, and knows nobody who has")]
     NoRoom,
+    /// There is no room for it in our own roster.
+    #[error("it answers, but there is no room for it here: as many old programs as may have joined already")]
+    Full,
 }
 
 impl Classic {
@@ -41,7 +44,8 @@ impl Classic {
         let (mut visited, mut visits) = (BTreeSet::new(), 1);
         let own = inner.peer.own_ips();
         // Who is asked next is at the end.
-        let (mut joined, listed) = inner.visit(None, at.clone(), &mut visited).await?;
+        let (taken_in, listed) = inner.visit(None, at.clone(), &mut visited).await?;
+        let mut joined = usize::from(taken_in);
         let mut next: Vec<_> =
             listed.into_iter().rev().map(|member| (member, hops.saturating_sub(1))).collect();
         while let Some((member, hops)) = next.pop() {
@@ -56,12 +60,16 @@ impl Classic {
             let from = at.socket_addr().map(|addr| addr.ip());
             let Some(there) = reachable(&member, from, &own) else { continue };
             visits += 1;
-            if let Ok((more, listed)) = inner.visit(Some(member.id), there, &mut visited).await {
-                joined += more;
+            if let Ok((taken_in, listed)) = inner.visit(Some(member.id), there, &mut visited).await {
+                joined += usize::from(taken_in);
                 next.extend(listed.into_iter().rev().map(|member| (member, hops - 1)));
             }
         }
-        if joined == 0 { Err(JoinError::NoRoom) } else { Ok(joined) }
+        match joined {
+            0 if inner.roster().is_full() => Err(JoinError::Full),
+            0 => Err(JoinError::NoRoom),
+            joined => Ok(joined),
+        }
     }
 
     /// Waits until nobody is in the roster whom this side joined; those that joined it by themselves do not count.
@@ -90,13 +98,13 @@ fn reachable(member: &Member, from: Option<IpAddr>, own: &[IpAddr]) -> Option<Ad
 }
 
 impl Inner {
-    /// Asks one for its name, to be taken in, and for those it knows. How many have taken us in: it or nobody.
+    /// Asks one for its name, to be taken in, and for those it knows. Whether it has taken us in, and we it.
     pub(super) async fn visit(
         &self,
         id: Option<String>,
         at: Addr,
         visited: &mut BTreeSet<String>,
-    ) -> Result<(usize, Vec<Member>), JoinError> {
+    ) -> Result<(bool, Vec<Member>), JoinError> {
         visited.extend(id);
         let name = self.ask(at.clone(), "NAME", String::new()).await?;
         let name =
@@ -106,15 +114,12 @@ impl Inner {
         let joined = self.ask(at.clone(), "JOIN", self.own.to_string()).await?;
         let knows_us =
             |reply: &Message| reply.kind == "REPL" || reply.text().starts_with("Join: peer already inserted");
-        let joined = joined.first().is_some_and(knows_us);
-        if joined {
-            self.roster().join(member);
-        }
+        let taken_in = joined.first().is_some_and(knows_us) && self.roster().join(member).is_ok();
         let listed = self.ask(at, "LIST", String::new()).await.unwrap_or_default();
         // No roster has more, and all of them are remembered until they are visited.
         let listed = listed.iter().skip(1).take(limits::MAX_CLASSIC);
         let listed = listed.filter_map(|reply| Member::read(&reply.text()));
-        Ok((usize::from(joined), listed.collect()))
+        Ok((taken_in, listed.collect()))
     }
 
     /// Sees whether somebody answers to his name. He may be called, and there is a place for the call.

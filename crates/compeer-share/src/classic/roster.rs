@@ -79,12 +79,13 @@ impl Roster {
     }
 
     /// We have joined one, who may have joined us before.
-    pub(super) fn join(&mut self, member: Member) {
+    pub(super) fn join(&mut self, member: Member) -> Result<(), Refused> {
         match self.all.iter_mut().find(|entry| entry.member.id == member.id) {
             Some(entry) => entry.joined = true,
-            None => drop(self.add(member, None, &[])),
+            None => self.add(member, None, &[])?,
         }
         self.count();
+        Ok(())
     }
 
     /// How many there are whom we have joined, as it changes.

@@ -256,3 +256,77 @@ async fn a_search_among_native_peers_has_its_time() {
     person.peer.shutdown().await;
     near.shutdown().await;
 }
+
+/// Time stands still until this is dropped, however slow the machine is: a blocking task keeps paused time from flying.
+fn still() -> std::sync::mpsc::Sender<()> {
+    let (hold, held) = std::sync::mpsc::channel();
+    tokio::time::pause();
+    tokio::task::spawn_blocking(move || held.recv_timeout(Duration::from_secs(60)));
+    hold
+}
+
+/// An old program that gives a file of this length whatever it is asked for, but for the last byte.
+fn nearly(len: u32) -> Addr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            // The name too: who closes with bytes unread takes back what is on its way.
+            tcp.read_exact(&mut [0; 8 + "tune".len()]).unwrap();
+            tcp.write_all(&[&b"REPL"[..], &len.to_be_bytes()].concat()).unwrap();
+            tcp.write_all(&vec![0; len as usize - 1]).unwrap();
+        }
+    });
+    at.into()
+}
+
+/// Has an old program give its file for somebody; whether it was asked for it.
+async fn gives(person: &Person, at: &Addr, from: Option<IpAddr>) -> bool {
+    let inner = person.classic.inner.clone();
+    let error = inner.bring_to_cache("tune".into(), at.clone(), "key".into(), from).await.unwrap_err();
+    !error.is_busy()
+}
+
+#[tokio::test]
+async fn a_household_has_so_much_fetched_either_way_and_this_machine_and_friends_have_more() {
+    const FILE: u32 = 1024 * 1024;
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let _still = still();
+    let (inner, old) = (&person.classic.inner, nearly(FILE));
+    let house = Some(IpAddr::from([203, 0, 113, 7]));
+    lock(&inner.allowance).fetched(house.unwrap(), CLASSIC_BYTES_BURST as usize - FILE as usize, inner.now());
+    // What has come counts, even when it is not all. With next to nothing left, one more is let through.
+    for may in [true, true, false] {
+        assert_eq!(gives(&person, &old, house).await, may);
+    }
+    let ticket = compeer::ShareTicket::new([], [7; 32], [7; 16]);
+    let wanted = Elsewhere::new(ticket, "song.txt".into());
+    let busy = inner.clone().fetch_to_cache(wanted, "key".into(), house.unwrap()).await.unwrap_err();
+    assert!(busy.is_busy(), "{busy}");
+    for ours in [Some(loopback(0)), None] {
+        lock(&inner.allowance).fetched(loopback(0), 2 * CLASSIC_BYTES_BURST as usize, inner.now());
+        assert!(gives(&person, &old, ours).await);
+    }
+    person.peer.shutdown().await;
+}
+
+/// What an old program has is promised, and asked for by a neighbour whose household has had all that it may.
+#[tokio::test]
+async fn who_is_paired_may_have_more_brought_than_strangers() {
+    let network = MemoryNetwork::new(1);
+    let (person, near) = (Person::new(&network, 1).await, Person::new(&network, 2).await);
+    person.peer.connect(near.peer.addr()).await.unwrap();
+    let inner = &person.classic.inner;
+    let told = Told { owner: "x:1".into(), at: nearly(9), when: inner.now() };
+    lock(&inner.told).add("tune".into(), told);
+    let promised = inner.promise("tune", "x:1").promise;
+    let ticket = compeer::ShareTicket::new([person.peer.addr()], *promised.as_bytes(), Default::default());
+    lock(&inner.allowance).fetched([10, 0, 0, 2].into(), 2 * CLASSIC_BYTES_BURST as usize, inner.now());
+    let error = near.shares.bring(&ticket).await.unwrap_err();
+    assert!(matches!(error, RequestError::Busy), "{error}");
+    person.peer.know(near.peer.id());
+    let error = near.shares.bring(&ticket).await.unwrap_err();
+    assert!(matches!(error, RequestError::HandlerFailed(_)), "it was asked for: {error}");
+    person.peer.shutdown().await;
+    near.peer.shutdown().await;
+}

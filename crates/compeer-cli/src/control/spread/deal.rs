@@ -5,11 +5,12 @@
 //! so a fast one gets more of them. A line that a peer did not begin (busy, or nobody answers it there any more) is dealt
 //! again, to anybody. One whose peer was lost half-way, or gave it up, may have run there: it is dealt again, but not to that
 //! peer. One that is overdue (`deal/pace.rs`) is asked of another peer too that has nothing better to do; the first answer
-//! counts, and no other is told.
+//! counts, and no other is told. A peer that again and again holds lines for long and then says that it did not begin
+//! them is left out ([`SPREAD_REFUSALS`](crate::limits::SPREAD_REFUSALS)): else it could keep a spread going for ever.
 //!
-//! Memory is bounded: [`MAX_LINES`] lines that were read and not handed over, [`MAX_READ`] bytes of them and of their answers,
-//! and [`MAX_HELD`] with the answers to come: a line that is being asked counts for as much as the largest of the last
-//! [`REMEMBERED`] answers, and [`LEAST_ANSWER`] at least. Beyond that no line is dealt but the oldest, for which all others wait.
+//! Memory is bounded: [`SPREAD_LINES`] lines that were read and not handed over, [`SPREAD_READ`] bytes of them and of their answers,
+//! and [`SPREAD_HELD`] with the answers to come: a line that is being asked counts for as much as the largest of the last
+//! [`SPREAD_REMEMBERED`] answers, and [`SPREAD_LEAST_ANSWER`] at least. Beyond that no line is dealt but the oldest, for which all others wait.
 //!
 //! Time is what has passed since the spread began.
 
@@ -18,6 +19,9 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
+use crate::limits::{
+    SPREAD_HELD, SPREAD_LEAST_ANSWER, SPREAD_LINES, SPREAD_READ, SPREAD_REMEMBERED, SPREAD_SEATS,
+};
 use bytes::Bytes;
 use compeer::PeerId;
 pub(super) use pace::Pace;
@@ -25,28 +29,6 @@ use seat::Seat;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-
-/// Lines read and not handed over. A guess: enough to keep the largest peers busy beside a slow one.
-pub(super) const MAX_LINES: usize = 4096;
-
-/// Bytes of lines and answers that are held, and of the answers that are expected. Unit: bytes. A guess.
-pub(super) const MAX_HELD: usize = 32 * 1024 * 1024;
-
-/// Bytes held beyond which no line is read. Unit: bytes. Half, so that there is room for answers.
-pub(super) const MAX_READ: usize = MAX_HELD / 2;
-
-/// What an answer is expected to have. Unit: bytes. So at most 512 lines are asked at a time, however small their answers
-/// have been, and what comes is 512 MiB at most if all of them turn out as large as can be.
-pub(super) const LEAST_ANSWER: usize = 64 * 1024;
-
-/// Answers of which the largest is what another is expected to have. A guess: as many as tell how long lines take.
-const REMEMBERED: usize = 64;
-
-/// Peers beyond which none that has gone is remembered. A guess: some times as many as are asked at once.
-const MAX_SEATS: usize = 1024;
-
-/// The most that one peer is given at a time, whatever it says. Unit: lines.
-pub(super) const MAX_WINDOW: usize = 512;
 
 /// Within this time a peer says that it does not begin a line; later it is at work. A guess.
 const BEGUN_AFTER: Duration = Duration::from_secs(5);
@@ -92,6 +74,8 @@ pub(super) struct Deal {
     /// Lines whose answers can be handed over, as they came.
     ready: VecDeque<u64>,
     seats: BTreeMap<PeerId, Seat>,
+    /// Those that were left out lately.
+    left_out: Vec<PeerId>,
     /// How many peers are being asked, for all lines.
     running: usize,
     held: usize,
@@ -129,17 +113,18 @@ impl Deal {
             asked: BTreeMap::new(),
             ready: VecDeque::new(),
             seats: BTreeMap::new(),
+            left_out: Vec::new(),
             running: 0,
             held: 0,
             sizes: VecDeque::new(),
-            largest: LEAST_ANSWER,
+            largest: SPREAD_LEAST_ANSWER,
             heard: Duration::ZERO,
         }
     }
 
     /// Whether another line may be taken in.
     pub(super) fn has_room(&self) -> bool {
-        self.lines.len() < MAX_LINES && self.held < MAX_READ
+        self.lines.len() < SPREAD_LINES && self.held < SPREAD_READ
     }
 
     /// Takes a line in.
@@ -170,12 +155,17 @@ impl Deal {
         self.clear(peer);
     }
 
-    /// Forgets a peer that has gone, unless it was overtaken: its rest goes on when it comes back.
+    /// Forgets a peer that has gone, unless there is something against it, which goes on when it comes back.
     fn clear(&mut self, peer: PeerId) {
-        let full = self.seats.len() > MAX_SEATS;
-        if self.seats.get(&peer).is_some_and(|seat| seat.is_gone() && (full || !seat.was_overtaken())) {
+        let full = self.seats.len() > SPREAD_SEATS;
+        if self.seats.get(&peer).is_some_and(|seat| seat.is_gone() && (full || seat.is_blameless())) {
             self.seats.remove(&peer);
         }
+    }
+
+    /// A peer that was left out and has not been told of.
+    pub(super) fn left_out(&mut self) -> Option<PeerId> {
+        self.left_out.pop()
     }
 
     /// Whether there is somebody to ask.
@@ -210,7 +200,7 @@ impl Deal {
 
     /// Whether there is room for its answer. There always is for the oldest, for which the others wait.
     fn may_deal(&self, line: u64) -> bool {
-        line == self.first || self.held + self.running * self.largest < MAX_HELD
+        line == self.first || self.held + self.running * self.largest < SPREAD_HELD
     }
 
     /// When a line that is being asked is to be asked of one more peer: later each time, since it may be just long.
@@ -256,7 +246,8 @@ impl Deal {
         let since = asked.remove(place).since;
         let others = std::mem::take(asked);
         self.running -= 1;
-        if since + self.begun_after() <= now {
+        let at_work = since + self.begun_after() <= now;
+        if at_work {
             // While it was at work nothing was given up; now there is time to ask somebody else.
             self.heard = now;
         }
@@ -272,7 +263,12 @@ impl Deal {
                 self.done(line, Answer { peer: Some(peer), reply });
                 return others.into_iter().map(|other| self.spared(&other, since, now)).collect();
             }
-            Ending::NotBegun => seat.gave_back(),
+            Ending::NotBegun => {
+                seat.gave_back();
+                if at_work && seat.refused(since, now) {
+                    self.left_out.push(peer);
+                }
+            }
             Ending::Lost => {
                 seat.lost();
                 if let Some(Line::Open { tried, .. }) = self.lines.get_mut((line - self.first) as usize) {
@@ -311,10 +307,10 @@ impl Deal {
         }
         self.held += size(&answer);
         self.sizes.push_back(size(&answer));
-        if self.sizes.len() > REMEMBERED {
+        if self.sizes.len() > SPREAD_REMEMBERED {
             self.sizes.pop_front();
         }
-        self.largest = self.sizes.iter().copied().fold(LEAST_ANSWER, usize::max);
+        self.largest = self.sizes.iter().copied().fold(SPREAD_LEAST_ANSWER, usize::max);
         *place = Line::Done(answer);
         self.ready.push_back(line);
     }

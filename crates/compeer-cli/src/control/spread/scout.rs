@@ -155,6 +155,13 @@ pub(super) fn nobody(kind: &Kind, named: bool, trouble: Option<CommandError>) ->
     }
 }
 
+/// What there is to say of a peer that is left out.
+pub(super) fn refuses(name: &str, kind: &Kind) -> CommandError {
+    CommandError::unreachable(format!(
+        "{name} says that it answers {kind}, and gives every line back after a while: it gets no more"
+    ))
+}
+
 /// What there is to say when there are some who answer, and none of them did in time.
 pub(super) fn in_vain(kind: &Kind, within: Duration, trouble: Option<CommandError>) -> CommandError {
     let message = format!("nobody has answered {kind} for {}", duration::show(within));

@@ -2,9 +2,10 @@
 //!
 //! It says how many it has room for, but that is a claim: a new peer gets [`FIRST_WINDOW`] lines and one more with each answer,
 //! so who takes lines and never answers holds two of them. One that was overtaken by another peer with a line that was
-//! overdue begins anew with one, after a rest that grows each time.
+//! overdue begins anew with one, after a rest that grows each time. One that holds lines for long and then says that it did not
+//! begin them, [`SPREAD_REFUSALS`] times without an answer in between, gets no more.
 
-use super::MAX_WINDOW;
+use crate::limits::{SPREAD_REFUSALS, SPREAD_WINDOW};
 use std::time::Duration;
 
 /// Lines a new peer is given at a time. Unit: lines. One to work on, and one that is on its way meanwhile.
@@ -29,6 +30,9 @@ pub(super) struct Seat {
     /// How often it was overtaken since it last answered.
     overtaken: u32,
     rests_until: Duration,
+    /// How often it refused late since it last answered, and when it did so last.
+    refused: u32,
+    refused_at: Duration,
 }
 
 impl Default for Seat {
@@ -41,6 +45,8 @@ impl Default for Seat {
             gave_back: false,
             overtaken: 0,
             rests_until: Duration::ZERO,
+            refused: 0,
+            refused_at: Duration::ZERO,
         }
     }
 }
@@ -48,7 +54,7 @@ impl Default for Seat {
 impl Seat {
     /// It says how many lines it takes at a time, and how many more it would take now.
     pub(super) fn says(&mut self, jobs: u64, free: u64) {
-        let number = |number: u64| usize::try_from(number).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
+        let number = |number: u64| usize::try_from(number).unwrap_or(SPREAD_WINDOW).min(SPREAD_WINDOW);
         // One at least: who has nothing free now lets it wait, or says that it is busy.
         self.says = (self.running + number(free)).max(1).min(number(jobs));
         self.paused = false;
@@ -56,7 +62,7 @@ impl Seat {
 
     /// Lines it would be given now.
     pub(super) fn room(&self) -> usize {
-        match self.paused {
+        match self.paused || self.is_left_out() {
             true => 0,
             false => self.says.min(self.earned).saturating_sub(self.running),
         }
@@ -64,7 +70,7 @@ impl Seat {
 
     /// Whether it answers, as far as one knows.
     pub(super) fn answers(&self) -> bool {
-        self.running > 0 || (self.says > 0 && !self.gave_back)
+        self.running > 0 || (self.says > 0 && !self.gave_back && !self.is_left_out())
     }
 
     /// Whether it neither answers nor is asked.
@@ -72,14 +78,18 @@ impl Seat {
         self.says == 0 && self.running == 0
     }
 
-    /// Whether another peer was faster since it last answered.
-    pub(super) fn was_overtaken(&self) -> bool {
-        self.overtaken > 0
+    /// Whether there is nothing against it since it last answered: no other peer was faster, and no line was held and refused.
+    pub(super) fn is_blameless(&self) -> bool {
+        self.overtaken == 0 && self.refused == 0
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.refused >= SPREAD_REFUSALS
     }
 
     /// Whether it answers and does not rest, so that lines may wait for it.
     pub(super) fn is_awake(&self, now: Duration) -> bool {
-        self.answers() && !self.paused && self.rests_until <= now
+        self.answers() && !self.paused && !self.is_left_out() && self.rests_until <= now
     }
 
     /// When it may be given lines again.
@@ -89,13 +99,24 @@ impl Seat {
 
     /// It answered a line.
     pub(super) fn answered(&mut self) {
-        self.earned = (self.earned + 1).min(MAX_WINDOW);
+        self.earned = (self.earned + 1).min(SPREAD_WINDOW);
         (self.gave_back, self.overtaken, self.rests_until) = (false, 0, Duration::ZERO);
+        self.refused = 0;
     }
 
     /// It did not begin a line, or was lost with one.
     pub(super) fn gave_back(&mut self) {
         (self.paused, self.gave_back) = (true, true);
+    }
+
+    /// It did not begin a line that it was asked at `since`, and took long to say so. Whether it is left out from now on.
+    /// Lines that it had at the same time count as one: they come back together when what answers them there ends.
+    pub(super) fn refused(&mut self, since: Duration, now: Duration) -> bool {
+        if self.refused > 0 && since < self.refused_at {
+            return false;
+        }
+        (self.refused, self.refused_at) = (self.refused + 1, now);
+        self.refused == SPREAD_REFUSALS
     }
 
     /// It was lost with a line: what it said before it was lost counts no more.

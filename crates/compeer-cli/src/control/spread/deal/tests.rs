@@ -1,6 +1,7 @@
 //! The machine by hand: peers that are fast, slow, busy, lost or silent, in a time that passes as told.
 
 use super::*;
+use crate::limits::{SPREAD_REFUSALS, SPREAD_WINDOW};
 
 const NOW: Duration = Duration::ZERO;
 /// Longer than anything takes here, unless a test is about that.
@@ -337,7 +338,7 @@ fn a_line_that_cannot_be_asked_has_its_place_among_the_others() {
 #[test]
 fn what_is_held_is_bounded() {
     let mut lines = deal(true, 0);
-    (0..MAX_LINES).for_each(|_| lines.take(Bytes::new(), NOW));
+    (0..SPREAD_LINES).for_each(|_| lines.take(Bytes::new(), NOW));
     assert!(!lines.has_room());
 
     let mut deal = deal(true, 40);
@@ -375,13 +376,13 @@ fn what_is_being_asked_counts_as_an_answer() {
         handed_over(&mut deal);
         asked.extend(all(&mut deal, NOW));
     }
-    assert_eq!(most, MAX_HELD / LEAST_ANSWER);
+    assert_eq!((most, deal.sizes.len()), (SPREAD_HELD / SPREAD_LEAST_ANSWER, SPREAD_REMEMBERED));
     // And once one was large, fewer.
     let dealt = asked.remove(0);
     let large = Bytes::from(vec![0; 1 << 20]);
     deal.ended(dealt.line, dealt.peer, Ending::Answered(Ok(large)), NOW);
     handed_over(&mut deal);
-    for _ in 1..REMEMBERED {
+    for _ in 1..SPREAD_REMEMBERED {
         assert!(deal.next(NOW).is_none());
         let dealt = asked.remove(0);
         answered(&mut deal, &dealt, NOW);
@@ -407,11 +408,82 @@ fn who_goes_and_comes_back_rests_on() {
         seed[..8].copy_from_slice(&number.to_le_bytes());
         compeer::Identity::from_seed(&seed).peer_id()
     };
-    for number in 1..=2 * MAX_SEATS {
+    for number in 1..=2 * SPREAD_SEATS {
         let peer = other(number);
         deal.seat(peer, 1, 1);
         deal.seats.get_mut(&peer).unwrap().overtaken(seconds(10), seconds(11));
         deal.seat(peer, 0, 0);
     }
-    assert_eq!(deal.seats.len(), MAX_SEATS);
+    assert_eq!(deal.seats.len(), SPREAD_SEATS);
+}
+
+/// Lines of one peer that are held for longer than it takes to begin, and then given back.
+fn refuse(deal: &mut Deal, dealt: &[Dealt], now: Duration) -> Option<PeerId> {
+    for dealt in dealt {
+        assert!(deal.ended(dealt.line, dealt.peer, Ending::NotBegun, now).is_empty());
+    }
+    deal.left_out()
+}
+
+#[test]
+fn who_holds_lines_and_gives_them_back_is_left_out_and_the_spread_has_an_end() {
+    let mut deal = with(true, 3, Pace::new(Some(LONG), seconds(30)));
+    let mut now = 0;
+    let mut held = 0;
+    // As it would go on for ever.
+    while !deal.is_in_vain(seconds(now)) {
+        deal.seat(id(1), 1, 1);
+        let dealt = all(&mut deal, seconds(now));
+        held += dealt.len();
+        now += 6;
+        let told = refuse(&mut deal, &dealt, seconds(now));
+        let last = held == SPREAD_REFUSALS as usize && !dealt.is_empty();
+        assert_eq!(told, last.then(|| id(1)), "it is told once");
+    }
+    assert_eq!((held, now), (SPREAD_REFUSALS as usize, 6 * u64::from(SPREAD_REFUSALS) + 30));
+    assert!(!deal.somebody_answers());
+    deal.give_up(seconds(now), |_| "in vain".into());
+    let answers: Vec<_> = std::iter::from_fn(|| deal.hand_over()).collect();
+    assert!(answers.len() == 3 && answers.iter().all(|(_, answer)| answer.reply == Err("in vain".into())));
+    // Also when it goes and comes back; others are given its lines.
+    deal.seat(id(1), 0, 0);
+    deal.seat(id(1), 1, 1);
+    deal.take(Bytes::new(), seconds(now));
+    assert!(deal.next(seconds(now)).is_none());
+    deal.seat(id(2), 1, 1);
+    assert_eq!(deal.next(seconds(now)).unwrap().peer, id(2));
+}
+
+#[test]
+fn lines_that_come_back_together_count_once_and_an_answer_makes_up_for_them() {
+    let mut deal = with(false, 100, Pace::new(Some(LONG), seconds(30)));
+    deal.seat(id(1), 9, 9);
+    for _ in 0..7 {
+        let dealt = deal.next(NOW).unwrap();
+        answered(&mut deal, &dealt, NOW);
+    }
+    for round in 1..3 * u64::from(SPREAD_REFUSALS) {
+        deal.seat(id(1), 9, 9);
+        let mut dealt = all(&mut deal, seconds(10 * round));
+        assert_eq!(dealt.len(), 9);
+        if round % 2 == 0 {
+            answered(&mut deal, &dealt.remove(0), seconds(10 * round));
+        }
+        assert_eq!(refuse(&mut deal, &dealt, seconds(10 * round + 6)), None);
+    }
+    // Who says at once that he is busy is no worse than he says.
+    let mut deal = with(true, 1, Pace::new(Some(LONG), seconds(30)));
+    for _ in 0..100 {
+        deal.seat(id(1), 1, 1);
+        let dealt = all(&mut deal, NOW);
+        assert_eq!((dealt.len(), refuse(&mut deal, &dealt, NOW)), (1, None));
+    }
+}
+
+#[test]
+fn no_peer_is_given_more_than_the_window() {
+    let mut seat = Seat::default();
+    (0..2 * SPREAD_WINDOW).for_each(|_| seat.answered());
+    seat.says(u64::MAX, u64::MAX);
+    assert_eq!(seat.room(), SPREAD_WINDOW);
 }
