@@ -113,6 +113,54 @@ fn a_file_of_an_old_program_is_fetched_and_nothing_is_overwritten() {
     );
 }
 
+/// The most memory that a process has had. Unit: bytes.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// All but the last byte of the longest file there can be has come, and is on the disk and not in memory.
+#[test]
+fn a_file_of_an_old_program_is_written_as_it_comes_and_stays_only_when_it_is_whole() {
+    const LEN: usize = 64 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("classic:{}", listener.local_addr().unwrap());
+    let (go, gone) = std::sync::mpsc::channel::<bool>();
+    let serving = std::thread::spawn(move || {
+        for whole in gone.iter() {
+            let (mut tcp, _) = listener.accept().unwrap();
+            tcp.read_exact(&mut [0; 8 + "song".len()]).unwrap();
+            let file = frame(b"REPL", &vec![7; LEN]);
+            tcp.write_all(&file[..file.len() - 1]).unwrap();
+            gone.recv().unwrap();
+            if whole {
+                tcp.write_all(&file[file.len() - 1..]).unwrap();
+            }
+        }
+    });
+    let bob = Home::new("bob");
+    let here = bob.empty("here");
+    for whole in [false, true] {
+        go.send(whole).unwrap();
+        let get = bob.start(&["get", &at, "song", "-o", here.join("song").to_str().unwrap()]);
+        let on_disk = || {
+            let files = std::fs::read_dir(&here).unwrap().flatten();
+            files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>()
+        };
+        support::until("it is on the disk", || on_disk() == LEN as u64 - 1);
+        assert!(!here.join("song").exists());
+        let peak = peak(get.pid());
+        assert!(peak < LEN as u64, "{peak} bytes of memory");
+        go.send(whole).unwrap();
+        assert_eq!(get.end().0, Some(if whole { 0 } else { 1 }));
+        assert_eq!(support::files(&here), if whole { vec!["song"] } else { vec![] });
+    }
+    assert_eq!(std::fs::metadata(here.join("song")).unwrap().len(), LEN as u64);
+    drop(go);
+    serving.join().unwrap();
+}
+
 /// A program written on the old framework, as `python/classic_peer.py` has it. `None`, and a word about it, where there
 /// is no Python.
 #[allow(clippy::print_stdout, reason = "why a test does nothing")]
@@ -226,6 +274,44 @@ fn old_programs_are_joined_again_when_nobody_of_them_is_left() {
     up.sees("nobody is left");
     up.sees("joined the old program");
     assert!(home.run(&["peers"]).code(0).out.contains(&id));
+}
+
+/// Whoever joins us fills the roster: one line says that there is no room, however often it is tried, until something changes.
+#[test]
+fn that_the_roster_is_full_is_told_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let id = listener.local_addr().unwrap().to_string();
+    let (name, (named, tries)) = (id.clone(), std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        // The first one comes when nobody has joined yet.
+        for (n, mut tcp) in listener.incoming().flatten().enumerate() {
+            let mut header = [0; 8];
+            tcp.read_exact(&mut header).unwrap();
+            let len = u32::from_be_bytes(header[4..].try_into().unwrap());
+            tcp.read_exact(&mut vec![0; len as usize]).unwrap();
+            if n > 0 {
+                tcp.write_all(&frame(b"REPL", name.as_bytes())).unwrap();
+            }
+            if &header[..4] == b"NAME" {
+                named.send(()).unwrap();
+            }
+        }
+    });
+    let home = Home::new("home");
+    let join = format!("classic:{id}");
+    let mut up = home.up(&["--classic", "127.0.0.1:0", "--max-peers", "1", "--join", &join]);
+    let at = classic(&mut up);
+    up.sees("does not say its name");
+    let joined = raw(&at, &frame(b"JOIN", b"somebody 127.0.0.1 4444"));
+    assert_eq!(joined, frame(b"REPL", b"Join: peer added: somebody"));
+    up.sees("there is no room for it here");
+    // One that failed, one that was told of, and one more; it is over when the next one is begun.
+    (0..3).for_each(|_| tries.recv_timeout(support::PATIENCE).unwrap());
+    let left = raw(&at, &frame(b"QUIT", b"somebody"));
+    assert_eq!(left, frame(b"REPL", b"Quit: peer removed: somebody"));
+    up.sees("joined the old program");
+    let told = up.seen().iter().filter(|line| line.contains("there is no room")).count();
+    assert_eq!((told, up.seen().iter().filter(|line| line.contains("joined the old")).count()), (1, 1));
 }
 
 /// A request as an old program makes it, and all that comes back.

@@ -100,6 +100,8 @@ async fn what_cannot_be_brought_leaves_nothing() {
     let (_provider, name) = provider((&bridge, at), &noise(100_000, 1), Deed::Lie, &Gate::of(1)).await;
     assert_eq!(ask(&bridge, at, "FGET", &name).await, reply("ERRO", "Error reading file"));
     assert_eq!(cached(&bridge), 0);
+    // Who lies is not asked again.
+    assert_eq!(ask(&bridge, at, "FGET", &name).await, reply("ERRO", "File not found"));
 
     // Nor does what an old program gives half of, or says it does not have.
     let old = program(vec!["half-tune".into(), "no-tune".into()], |name, mut tcp| match name {

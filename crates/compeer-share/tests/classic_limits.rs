@@ -93,6 +93,21 @@ async fn joined_is_who_was_taken_in_and_not_who_has_others_in_its_roster() {
     within(classic.alone()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_joined_for_whom_there_is_no_room_here() {
+    let (filer, classic, at) = old(1, None).await;
+    ask(&filer, at, "JOIN", "somebody 127.0.0.1 4444").await;
+    let (_other, other, other_at) = old(0, None).await;
+    let error = within(classic.join(other_at, 1)).await.unwrap_err();
+    assert!(matches!(error, JoinError::Full), "{error}");
+    assert_eq!(other.members().len(), 1, "they have room");
+    // One that is in already needs none.
+    ask(&filer, at, "QUIT", "somebody").await;
+    for _ in 0..2 {
+        assert_eq!(within(classic.join(other_at, 1)).await.unwrap(), 1);
+    }
+}
+
 /// Nobody is left when the last one that was joined has gone, and not before. Others stay, and do not count.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joined_by_himself_is_not_who_was_joined() {

@@ -198,6 +198,55 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_begun_twice_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, files) = cache(dir.path());
+        let [(one, mut first), (other, mut second)] = [(); 2].map(|()| cache.begin("file", 3).unwrap());
+        assert_ne!(one.path(), other.path());
+        io::Write::write_all(&mut first, b"one").unwrap();
+        io::Write::write_all(&mut second, b"two").unwrap();
+        assert_eq!((files(), cache.bytes.load(Ordering::Relaxed)), (2, 6));
+        let read = || io::read_to_string(cache.open("key").unwrap().0).unwrap();
+        cache.keep("key", one, None);
+        assert_eq!(read(), "one");
+        let (mut before, _) = cache.open("key").unwrap();
+        cache.keep("key", other, None);
+        assert_eq!((read().as_str(), files(), cache.bytes.load(Ordering::Relaxed)), ("two", 1, 3));
+        let mut sent = String::new();
+        io::Read::read_to_string(&mut before, &mut sent).unwrap();
+        assert_eq!(sent, "one", "what is being sent is sent to its end");
+    }
+
+    /// Two at once need room for as much as half of what is there: that half goes, and no more, whoever of them makes it.
+    #[test]
+    fn two_who_make_room_at_once_make_it_once() {
+        const SIZE: u64 = CLASSIC_CACHE / 16;
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let (cache, files) = cache(dir.path());
+            for n in 0..16 {
+                let (place, _) = cache.begin("file", SIZE).unwrap();
+                cache.keep(&n.to_string(), place, None);
+            }
+            let both = std::sync::Barrier::new(2);
+            let begin = || {
+                both.wait();
+                cache.begin("file", 4 * SIZE).unwrap()
+            };
+            let places = std::thread::scope(|scope| {
+                let other = scope.spawn(begin);
+                [begin(), other.join().unwrap()]
+            });
+            let kept =
+                |keys: std::ops::Range<u64>| keys.filter(|n| cache.open(&n.to_string()).is_some()).count();
+            assert_eq!((kept(0..8), kept(8..16), files()), (0, 8, 10));
+            assert_eq!(cache.bytes.load(Ordering::Relaxed), CLASSIC_CACHE);
+            drop(places);
+            assert_eq!((files(), cache.bytes.load(Ordering::Relaxed)), (8, 8 * SIZE));
+        }
+    }
+
+    #[test]
     fn what_was_there_before_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let (before, files) = cache(dir.path());

@@ -227,7 +227,7 @@ impl Inner {
     }
 
     /// Forgets a provider that has shown that it does not have the file. Whatever else went wrong may pass.
-    fn judge(&self, provider: &Elsewhere, error: &FetchError) {
+    pub(super) fn judge(&self, provider: &Elsewhere, error: &FetchError) {
         if let FetchError::Manifest { .. } | FetchError::Unknown | FetchError::Lies = error {
             lock(&self.elsewhere).forget(&name(&provider.path), provider);
         }

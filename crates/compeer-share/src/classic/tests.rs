@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::Store;
+use crate::fetch::FetchError;
 use crate::hash::Progress;
 use crate::limits::*;
 use crate::shares::Offer;
@@ -293,15 +294,15 @@ async fn a_household_has_so_much_fetched_either_way_and_this_machine_and_friends
     let person = Person::new(&MemoryNetwork::new(1), 1).await;
     let _still = still();
     let (inner, old) = (&person.classic.inner, nearly(FILE));
-    let house = Some(IpAddr::from([203, 0, 113, 7]));
-    lock(&inner.allowance).fetched(house.unwrap(), CLASSIC_BYTES_BURST as usize - FILE as usize, inner.now());
+    let house = IpAddr::from([203, 0, 113, 7]);
+    lock(&inner.allowance).fetched(house, CLASSIC_BYTES_BURST as usize - FILE as usize, inner.now());
     // What has come counts, even when it is not all. With next to nothing left, one more is let through.
     for may in [true, true, false] {
-        assert_eq!(gives(&person, &old, house).await, may);
+        assert_eq!(gives(&person, &old, Some(house)).await, may);
     }
     let ticket = compeer::ShareTicket::new([], [7; 32], [7; 16]);
     let wanted = Elsewhere::new(ticket, "song.txt".into());
-    let busy = inner.clone().fetch_to_cache(wanted, "key".into(), house.unwrap()).await.unwrap_err();
+    let busy = inner.clone().fetch_to_cache(wanted, "key".into(), house).await.unwrap_err();
     assert!(busy.is_busy(), "{busy}");
     for ours in [Some(loopback(0)), None] {
         lock(&inner.allowance).fetched(loopback(0), 2 * CLASSIC_BYTES_BURST as usize, inner.now());
@@ -329,4 +330,89 @@ async fn who_is_paired_may_have_more_brought_than_strangers() {
     assert!(matches!(error, RequestError::HandlerFailed(_)), "it was asked for: {error}");
     person.peer.shutdown().await;
     near.peer.shutdown().await;
+}
+
+/// Never silent for long, and never done.
+#[tokio::test]
+async fn a_file_of_an_old_program_has_its_time() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let _still = still();
+    let inner = &person.classic.inner;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        tcp.read_exact(&mut [0; 8 + "tune".len()]).unwrap();
+        tcp.write_all(&[&b"REPL"[..], &CLASSIC_FILE.to_be_bytes()].concat()).unwrap();
+        // Until nobody listens any more.
+        let _ = gone.iter().try_for_each(|()| tcp.write_all(b"x"));
+    });
+    let began = inner.now();
+    let bringing = tokio::spawn(inner.clone().bring_to_cache("tune".into(), at.into(), "key".into(), None));
+    let file = person.home.path().join("classic/0/tune");
+    let come = || std::fs::metadata(&file).map_or(0, |file| file.len());
+    for bytes in 1.. {
+        go.send(()).unwrap();
+        while come() < bytes && !bringing.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        if bringing.is_finished() {
+            break;
+        }
+        tokio::time::advance(CLASSIC_SILENCE * 9 / 10).await;
+    }
+    let took = inner.now().since(began);
+    assert!(bringing.await.unwrap().is_err());
+    assert!(took >= CLASSIC_FETCH_TIME && took < CLASSIC_FETCH_TIME + CLASSIC_SILENCE, "{took:?}");
+    assert!(!file.exists());
+    person.peer.shutdown().await;
+}
+
+/// Never silent for long, and not at the end of its list.
+#[tokio::test(start_paused = true)]
+async fn a_file_of_a_native_peer_has_its_time() {
+    let network = MemoryNetwork::new(1);
+    let person = Person::new(&network, 1).await;
+    let near = neighbour(&network).spawn().await.unwrap();
+    let handler = |mut stream: Stream| async move {
+        let (have, records, ext) = Default::default();
+        let manifest = MAX_MANIFEST_BYTES as u32;
+        let welcome = Tell::Welcome { manifest, have, records, pass_on: true, ext };
+        let _ = stream.write_all(&[wire::encode(&welcome), wire::encode(&Tell::Manifest)].concat()).await;
+        while stream.write_all(&vec![0; 1024 * 1024]).await.is_ok() && stream.flush().await.is_ok() {
+            tokio::time::sleep(STREAM_SILENCE / 2).await;
+        }
+    };
+    near.handle_stream(wire::STREAM, handler).unwrap();
+    let inner = &person.classic.inner;
+    let ticket = compeer::ShareTicket::new(vec![near.addr()], [7; 32], [7; 16]);
+    let wanted = Elsewhere::new(ticket, "song.txt".into());
+    let began = inner.now();
+    inner.clone().fetch_to_cache(wanted, "key".into(), loopback(0)).await.unwrap_err();
+    assert_eq!(inner.now().since(began), CLASSIC_FETCH_TIME);
+    person.peer.shutdown().await;
+    near.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_shows_that_he_does_not_have_a_file_is_forgotten_and_nobody_else() {
+    let person = Person::new(&MemoryNetwork::new(1), 1).await;
+    let (inner, peer) = (person.inner(), person.peer.id());
+    let provider = Elsewhere::new(compeer::ShareTicket::new([], [7; 32], [7; 16]), "x/my song.txt".into());
+    let why = || "x".to_owned();
+    for (error, stays) in [
+        (FetchError::Nobody(Vec::new()), true),
+        (FetchError::Broken { peer, why: why() }, true),
+        (FetchError::NoProvider { missing: 1, why: why() }, true),
+        (FetchError::DiskFull, true),
+        (FetchError::Unknown, false),
+        (FetchError::Manifest { peer, why: why() }, false),
+        (FetchError::Lies, false),
+    ] {
+        lock(&inner.elsewhere).put("my_song.txt", provider.clone());
+        inner.judge(&provider, &error);
+        assert_eq!(lock(&inner.elsewhere).providers("my_song.txt").len(), usize::from(stays), "{error}");
+    }
+    person.peer.shutdown().await;
 }
