@@ -404,6 +404,25 @@ async fn lines_that_are_only_given_back_have_an_end() {
     peer.shutdown().await;
 }
 
+/// Longer than a peer has to say that it is busy, which is half of the time that is waited for anybody.
+async fn busy_late(_: Request) -> Result<(), Failure> {
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    Err(Failure::busy())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_holds_lines_is_left_out_and_each_line_is_told() {
+    let (peer, address) = peer(busy_late).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        let spread = ["call", "--spread", "WORK", "-", "--timeout", "2s", "--to", &address];
+        Home::new("alice").pipe(&spread, "1\n2\n").code(3)
+    });
+    let ended = ended.await.unwrap();
+    assert_eq!(ended.err.matches("it gets no more").count(), 1, "{}", ended.err);
+    assert_eq!(ended.out, "\n\n", "each line is told");
+    peer.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_never_answers_holds_no_line_for_ever() {
     const LINES: usize = 10;
