@@ -282,7 +282,9 @@ pub struct PeerAddr {
 impl PeerAddr {
     /// This peer at these addresses, in this order, each once, the first [`MAX_ADDRS`] of them.
     pub fn new(id: PeerId, addrs: impl IntoIterator<Item = Addr>) -> Self {
-        let mut kept: Vec<Addr> = Vec::new();
+        let addrs = addrs.into_iter();
+        // Most have one or two, and many are held.
+        let mut kept: Vec<Addr> = Vec::with_capacity(addrs.size_hint().0.min(MAX_ADDRS));
         for addr in addrs {
             if kept.len() == MAX_ADDRS {
                 break;

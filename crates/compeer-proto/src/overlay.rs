@@ -396,7 +396,7 @@ impl Overlay {
 
     /// Somebody of the table is called where we reached it, whatever others say.
     fn as_known(&self, contact: Contact) -> Arc<Contact> {
-        match self.table.get(&contact.id()) {
+        match self.table.at(&contact.key()) {
             Some(entry) if entry.failures == 0 => entry.contact.clone(),
             _ => Arc::new(contact),
         }
@@ -405,7 +405,7 @@ impl Overlay {
     /// A query failed: the peer could not be reached, or gave no answer that can be read.
     pub fn failed(&mut self, query: u64, now: Time) {
         let Some(Query { lookup, path, step, to, slow, .. }) = self.queries.remove(&query) else { return };
-        self.shaken |= self.table.get(&to.id()).is_some();
+        self.shaken |= self.table.at(&to.key()).is_some();
         self.table.failed(&to.key(), now);
         if let Some(running) = self.lookups.get_mut(&lookup) {
             running.lookup.failed((path, step, slow), now);

@@ -145,9 +145,13 @@ impl Table {
 
     /// The entry of a peer.
     pub fn get(&self, id: &PeerId) -> Option<&Entry> {
-        let key = Key::of_peer(id);
-        let bucket = self.buckets.get(self.me.shared_bits(&key))?;
-        bucket.place_of(&key).map(|place| &bucket.entries[place])
+        self.at(&Key::of_peer(id))
+    }
+
+    /// The entry of the peer at a key.
+    pub(super) fn at(&self, key: &Key) -> Option<&Entry> {
+        let bucket = self.buckets.get(self.me.shared_bits(key))?;
+        bucket.place_of(key).map(|place| &bucket.entries[place])
     }
 
     /// How many are in it.
@@ -205,7 +209,7 @@ impl Bucket {
         if let Some(place) = self.place_of(&contact.key()) {
             let mut entry = self.entries.remove(place);
             // Moved to a network that has enough here: it stays what it was until it fails.
-            if !self.crowded(&contact, None) {
+            if entry.contact != contact && !self.crowded(&contact, None) {
                 entry.contact = contact;
             }
             self.entries.push(Entry { seen: now, failures: 0, ..entry });

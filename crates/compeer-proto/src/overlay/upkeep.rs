@@ -21,14 +21,14 @@ impl Overlay {
             self.place(contact, now);
         } else {
             (test.pending, test.until) = (false, now + UPKEEP);
-            self.shaken |= self.table.get(&peer).is_some();
+            self.shaken |= self.table.at(&contact.key()).is_some();
             self.table.failed(&contact.key(), now);
         }
     }
 
     pub(super) fn place(&mut self, contact: Arc<Contact>, now: Time) {
         if let Placed::Waits(silent) = self.table.reached(contact, now)
-            && self.table.get(&silent.id()).is_some_and(|entry| now.since(entry.seen) >= UPKEEP)
+            && self.table.at(&silent.key()).is_some_and(|entry| now.since(entry.seen) >= UPKEEP)
         {
             self.test(silent, now);
         }
