@@ -218,7 +218,7 @@ impl World {
                     self.join(n);
                 }
             }
-            What::Publish(n) => self.publish(n),
+            What::Announce(n) => self.announce(n),
             What::Churn => self.churn(),
             What::Grind => self.grind(),
             What::Begin => self.begin(),
@@ -260,17 +260,26 @@ impl World {
         }
     }
 
-    fn publish(&mut self, number: Number) {
+    /// An honest peer has its record kept by others from now on.
+    fn announce(&mut self, number: Number) {
         let member = &mut self.members[number as usize];
+        let subject = Subject::Peer(member.id());
         if let Some(overlay) = &mut member.overlay
             && self.scenario.publish
             && member.act.is_none()
         {
-            let wall = DAWN + self.now.since(Time::ZERO).as_secs();
-            let record = member::record(self.scenario.seed, number, &member.contact, wall);
             // One record each: there is room for it.
-            let _ = overlay.publish(record, self.now);
+            let _ = overlay.announce(subject, self.now);
             self.drain(number);
+        }
+    }
+
+    fn publish(&mut self, number: Number) {
+        let wall = DAWN + self.now.since(Time::ZERO).as_secs();
+        let member = &mut self.members[number as usize];
+        let record = member::record(self.scenario.seed, number, &member.contact, wall);
+        if let Some(overlay) = &mut member.overlay {
+            overlay.publish(record, self.now);
         }
     }
 

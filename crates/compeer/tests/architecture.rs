@@ -14,7 +14,7 @@ fn named() -> BTreeSet<&'static str> {
 #[test]
 fn every_file_on_the_map_exists() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let places: Vec<_> = ["compeer-proto", "compeer", "compeer-share", "compeer-cli"]
+    let places: Vec<_> = ["compeer-proto", "compeer", "compeer-share", "compeer-sim", "compeer-cli"]
         .iter()
         .flat_map(|name| [crates.join(name), crates.join(name).join("src")])
         .chain([crates.to_owned(), crates.parent().unwrap().to_owned()])

@@ -49,7 +49,7 @@ impl World {
             }
             let first =
                 Duration::from_millis(below(&mut self.rng, u64::from(self.scenario.settle) * 500 + 1));
-            self.queue.push(self.now + first, What::Publish(n));
+            self.queue.push(self.now + first, What::Announce(n));
             self.drain(n);
         }
     }
@@ -148,7 +148,7 @@ impl World {
             self.join(number);
         }
         let after = Duration::from_millis(2000 + below(&mut self.rng, 2000));
-        self.queue.push(self.now + after, What::Publish(number));
+        self.queue.push(self.now + after, What::Announce(number));
         self.trace.note(self.now.as_micros(), number, number, 21, [0; 2]);
     }
 

@@ -25,7 +25,7 @@ pub(super) enum What {
     /// Somebody who joined should know others by now.
     CheckJoined(Number),
     /// Somebody has its record kept for the first time.
-    Publish(Number),
+    Announce(Number),
     /// Somebody leaves, somebody joins.
     Churn,
     /// Ground ids come in.
