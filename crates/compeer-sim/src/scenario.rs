@@ -100,7 +100,7 @@ pub enum Act {
     Silent,
     /// Names those of its kind that are closest to the key, and nobody else.
     Lie,
-    /// Names honest peers, and has no records.
+    /// Answers as others do, but has no records.
     Drop,
 }
 
