@@ -205,6 +205,10 @@ fn value_of(setting: &Setting, values: &[String]) -> Value {
 }
 
 impl Report for Row {
+    fn prose(&self) -> bool {
+        true
+    }
+
     fn human(&self) -> String {
         let value = match &self.value {
             Value::Null => self.default.clone(),

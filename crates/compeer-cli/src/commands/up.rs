@@ -246,6 +246,10 @@ impl Started {
 }
 
 impl Report for Started {
+    fn prose(&self) -> bool {
+        true
+    }
+
     fn human(&self) -> String {
         let status = &self.status;
         let mut lines = vec![format!("{} ({}) is up", text::escape(&status.name), status.peer.short())];

@@ -74,7 +74,7 @@ pub(crate) struct Job {
     growing: Mutex<BTreeSet<Source>>,
     /// Segments that wait for the reader of a stream.
     pub(super) unread: AtomicUsize,
-    /// Providers that are being called.
+    /// Providers that are being called, or will be.
     pub(super) calling: AtomicUsize,
     /// Until when something must arrive.
     pub(super) until: Mutex<Instant>,
@@ -290,10 +290,13 @@ impl Job {
 
     /// Whether something is missing that nobody we know has or will have.
     pub(super) fn is_hopeless(&self) -> bool {
-        self.calling.load(Ordering::Relaxed) == 0 && lock(&self.growing).is_empty() && {
-            let plan = lock(&self.plan);
-            plan.in_flight() == 0 && !plan.unavailable().is_empty()
-        }
+        // The plan first: who is gone counts as being called before the plan knows that he is gone, and until it knows that
+        // he is back.
+        let plan = lock(&self.plan);
+        self.calling.load(Ordering::Relaxed) == 0
+            && lock(&self.growing).is_empty()
+            && plan.in_flight() == 0
+            && !plan.unavailable().is_empty()
     }
 
     /// Who gave what was new.

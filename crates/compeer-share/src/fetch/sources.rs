@@ -53,7 +53,10 @@ enum Left {
     /// Not to be called again.
     Never,
     /// It does not know the share, or not for us: not to be called again.
-    Refused,
+    Refused {
+        /// Until this is told it counts as being called.
+        _calling: Calling,
+    },
     /// It lied: not to be called again either.
     Lied,
     /// Call it again.
@@ -62,7 +65,25 @@ enum Left {
         why: String,
         /// It welcomed us and then gave nothing.
         fruitless: bool,
+        /// Until then it counts as being called.
+        calling: Calling,
     },
+}
+
+/// A provider that is being called, or will be: as long as there is one, what is missing may yet be had.
+struct Calling(Arc<Job>);
+
+impl Calling {
+    fn new(job: &Arc<Job>) -> Calling {
+        job.calling.fetch_add(1, Ordering::Relaxed);
+        Calling(job.clone())
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.0.calling.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Runs a fetch until every group has arrived, or it cannot. Gives the lanes that are still open.
@@ -76,21 +97,31 @@ pub(super) async fn run(
     let mut next: Source = 0;
     // Known providers, and how long to wait before each is called again.
     let mut known: BTreeMap<PeerId, Past> = BTreeMap::new();
-    let mut start = |tasks: &mut JoinSet<Left>, at: PeerAddr, opened: Option<Opened>, after: Duration| {
+    let mut start = |tasks: &mut JoinSet<Left>,
+                     at: PeerAddr,
+                     opened: Option<Opened>,
+                     after: Duration,
+                     calling: Calling| {
         let source = next;
         next += 1;
-        tasks.spawn(provider(job.clone(), ticket.clone(), source, at, opened, after));
+        tasks.spawn(provider(job.clone(), ticket.clone(), source, at, opened, after, calling));
     };
     for opened in first {
         known.insert(opened.peer, Past::NONE);
         let at = ticket.peers.iter().find(|at| at.id == opened.peer).cloned();
         job.heard_of(opened.peer, &opened.records);
-        start(&mut tasks, at.unwrap_or_else(|| opened.peer.into()), Some(opened), Duration::ZERO);
+        start(
+            &mut tasks,
+            at.unwrap_or_else(|| opened.peer.into()),
+            Some(opened),
+            Duration::ZERO,
+            Calling::new(job),
+        );
     }
     for at in &ticket.peers {
         if at.id != job.shares.peer.id() && !known.contains_key(&at.id) {
             known.insert(at.id, Past::NONE);
-            start(&mut tasks, at.clone(), None, Duration::ZERO);
+            start(&mut tasks, at.clone(), None, Duration::ZERO, Calling::new(job));
         }
     }
     let mut state = job.state.subscribe();
@@ -118,24 +149,24 @@ pub(super) async fn run(
                         && known.len() < limits::MAX_SOURCES
                     {
                         known.insert(at.id, Past::NONE);
-                        start(&mut tasks, at, None, Duration::ZERO);
+                        start(&mut tasks, at, None, Duration::ZERO, Calling::new(job));
                     }
                 }
             }
             Some(left) = tasks.join_next() => match left {
                 Ok(Left::Done(lane)) => lanes.extend(lane.map(|lane| *lane)),
-                Ok(Left::Again { at, why: reason, fruitless }) => {
+                Ok(Left::Again { at, why: reason, fruitless, calling }) => {
                     why = reason;
                     let past = known.entry(at.id).or_insert(Past::NONE);
                     past.fruitless = if fruitless { past.fruitless + 1 } else { 0 };
                     let after = past.pause;
                     past.pause = (past.pause * 2).min(AGAIN_MOST);
                     if past.fruitless < FRUITLESS {
-                        start(&mut tasks, at, None, after);
+                        start(&mut tasks, at, None, after, calling);
                     }
                 }
                 Ok(Left::Never) => {}
-                Ok(Left::Refused) => refused = true,
+                Ok(Left::Refused { .. }) => refused = true,
                 Ok(Left::Lied) => lied = true,
                 Err(panic) => return Err(FetchError::Disk(panic.to_string())),
             },
@@ -214,6 +245,7 @@ async fn provider(
     at: PeerAddr,
     opened: Option<Opened>,
     after: Duration,
+    calling: Calling,
 ) -> Left {
     let peer = at.id;
     let mut state = job.state.subscribe();
@@ -225,7 +257,6 @@ async fn provider(
             // Also when nothing is missing: it is to hear that we have everything.
             Some(opened) => Ok(opened),
             None => {
-                let _calling = Counted::new(&job.calling);
                 tokio::time::sleep(after).await;
                 let record = job.shares.own_record(ContentId::from_bytes(ticket.root));
                 Opened::open(&job.shares.peer, at.clone(), &ticket, record, false).await
@@ -242,12 +273,13 @@ async fn provider(
         Err(NoWelcome::Unknown) => {
             job.shares.forget_provider(ContentId::from_bytes(ticket.root), peer);
             job.tell(FetchEvent::Refused { peer });
-            return Left::Refused;
+            return Left::Refused { _calling: calling };
         }
-        Err(why) => return Left::Again { at, why: why.words(), fruitless: false },
+        Err(why) => return Left::Again { at, why: why.words(), fruitless: false, calling },
     };
     let Some(have) = opened.has(job.layout.groups()) else { return Left::Never };
     job.add(source, peer, &have);
+    drop(calling);
     job.heard_of(opened.peer, &opened.records);
     // One that gave the draft just now was told of.
     if !(after.is_zero() && job.gave().contains(&peer)) {
@@ -282,7 +314,9 @@ async fn provider(
                 left = Some(Left::Lied);
             }
             Err(End::Gone { why, gave }) => {
-                let again = Left::Again { at: at.clone(), why, fruitless: !gave };
+                // Before what it had is given up.
+                let calling = Calling::new(&job);
+                let again = Left::Again { at: at.clone(), why, fruitless: !gave, calling };
                 left = left.or(Some(again));
             }
             Err(End::Failed(error)) => job.fail(failed(error)),

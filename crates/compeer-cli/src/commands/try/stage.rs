@@ -274,6 +274,10 @@ struct Printed<'a> {
 }
 
 impl Report for Printed<'_> {
+    fn prose(&self) -> bool {
+        true
+    }
+
     fn human(&self) -> String {
         match self.event {
             "printed" => format!("  {:>5} | {}", self.who, self.line),
