@@ -20,6 +20,7 @@ use compeer_proto::ext::Ext;
 use compeer_proto::{PeerAddr, PeerId};
 use futures_util::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 
 use crate::handler::{Access, StreamHandler};
 use crate::peer::{Inner, connect};
@@ -96,6 +97,8 @@ impl<F: Fn(&Carried, &mut [u8]) + Send + Sync + 'static> Tap for F {
 /// The circuits that come by a peer.
 pub(crate) struct Circuits {
     book: Mutex<Carrier>,
+    /// Told when somebody is blocked.
+    blocks: watch::Sender<()>,
     tap: Option<Arc<dyn Tap>>,
 }
 
@@ -108,7 +111,12 @@ impl Circuits {
             time: carry.time,
         });
         let tap = carry.and_then(|carry| carry.tap);
-        Arc::new(Circuits { book: Mutex::new(Carrier::new(me, quota)), tap })
+        Arc::new(Circuits { book: Mutex::new(Carrier::new(me, quota)), blocks: watch::Sender::new(()), tap })
+    }
+
+    /// Somebody was blocked: what is carried for him or to him ends.
+    pub(crate) fn look_for_blocked(&self) {
+        self.blocks.send_replace(());
     }
 }
 

@@ -153,6 +153,12 @@ pub const CIRCUIT_TRIES: u8 = 4;
 /// How long a neighbour may take to say which circuit it wants, or to take the answer.
 pub const CIRCUIT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often those whom others carry are called at their own addresses.
+pub const DIRECT_AGAIN: Duration = Duration::from_secs(60);
+
+/// Of those, so many at a time. Unit: peers. A guess.
+pub const DIRECT_CALLS: usize = 16;
+
 /// How long both sides of a circuit that broke may take to hear where.
 pub const CIRCUIT_LAST_WORDS: Duration = Duration::from_secs(5);
 

@@ -321,7 +321,7 @@ impl Peer {
     }
 
     /// Blocks a peer: a live connection closes, and no new one comes about in
-    /// either direction.
+    /// either direction. Nothing is carried for it or to it.
     pub fn block(&self, peer: PeerId) {
         lock(&self.0.blocked).insert(peer);
         for link in self.0.links.all() {
@@ -329,6 +329,7 @@ impl Peer {
                 link.goodbye(GoodbyeReason::Denied, "");
             }
         }
+        self.0.circuits.look_for_blocked();
     }
 
     /// Takes that back.

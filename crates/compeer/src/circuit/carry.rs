@@ -98,11 +98,23 @@ pub(super) async fn run(
         break_at(&trouble, Broken { who: inner.id, why: Why::Spent });
         std::future::pending::<()>().await;
     };
+    let mut blocks = inner.circuits.blocks.subscribe();
+    let blocked = async {
+        while blocks.changed().await.is_ok() {
+            let blocked = lock(&inner.blocked);
+            if open.path.iter().chain([&open.target]).any(|peer| blocked.contains(peer)) {
+                break;
+            }
+        }
+        break_at(&trouble, Broken { who: inner.id, why: Why::Blocked });
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         biased;
         () = both => {}
         () = last_words => {}
         () = spent => {}
+        () = blocked => {}
     }
 }
 

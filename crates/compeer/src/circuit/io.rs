@@ -2,7 +2,8 @@
 //!
 //! What is written is copied once, into the frames; what is read goes from the hop's stream into
 //! the reader's buffer. When a hop was lost, reading and writing fail with the
-//! [`CircuitError`] that names it, inside the [`io::Error`].
+//! [`CircuitError`] that names it, inside the [`io::Error`]. Who only writes hears of it when the
+//! carrier has gone, and from reading what it has said before.
 
 use std::io;
 use std::pin::Pin;
@@ -128,12 +129,10 @@ impl CircuitIo {
         let mut space = [0; 256];
         let most = most.min(space.len());
         let mut buf = ReadBuf::new(&mut space[..most]);
-        if most > 0 {
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
-            if read.is_err() || buf.filled().is_empty() {
-                let why = self.stream.why_lost();
-                return Poll::Ready(Err(self.lost(why)));
-            }
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+        if read.is_err() || buf.filled().is_empty() {
+            let why = self.stream.why_lost();
+            return Poll::Ready(Err(self.lost(why)));
         }
         Poll::Ready(match self.reader.feed(buf.filled()) {
             Ok(None) => Ok(()),
@@ -151,9 +150,11 @@ impl CircuitIo {
         while self.sent < self.out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.sent..])) {
                 Ok(n) if n > 0 => self.sent += n,
+                // Not kept: why it takes nothing any more may be on its way to who reads.
                 _ => {
-                    let why = self.stream.why_lost();
-                    return Poll::Ready(Err(self.lost(why)));
+                    let broken = Broken { who: self.stream.peer_id(), why: self.stream.why_lost() };
+                    let broken = CircuitError::at(self.over.clone(), broken);
+                    return Poll::Ready(Err(io::Error::other(broken)));
                 }
             }
         }

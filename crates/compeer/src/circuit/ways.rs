@@ -34,6 +34,10 @@ pub(super) async fn onward(
     let by_us = |why| Broken { who: inner.id, why };
     let until = inner.clock.now() + Duration::from_millis(open.within.into());
     let mut asked = Asked { from, without: open.path.iter().copied().chain([inner.id]).collect() };
+    if open.path.is_empty() && !open.stream {
+        // Straight to the end there is a connection without anybody's help.
+        asked.without.push(open.target);
+    }
     let mut tries = open.tries;
     let mut refused = None;
     loop {

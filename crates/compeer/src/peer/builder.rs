@@ -381,6 +381,7 @@ impl Builder {
         accept::listen(&inner, listeners);
         classic::serve(&inner, classic_listeners);
         keep::sweep(&inner);
+        keep::straighten(&inner);
         if inner.overlay.is_some() {
             overlay::handlers(&inner);
             overlay::drive(&inner);

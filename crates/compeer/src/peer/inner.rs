@@ -191,7 +191,7 @@ impl Inner {
 
     /// Whether somebody here chose to be connected with this peer: it is not
     /// given up for another, and believed when it says that our key runs twice.
-    fn is_chosen(&self, link: &Link) -> bool {
+    pub(super) fn is_chosen(&self, link: &Link) -> bool {
         link.dialled || self.is_chosen_peer(link.peer)
     }
 

@@ -1,5 +1,5 @@
 //! What a peer does by itself: calls kept peers again, runs stabilizers, closes
-//! what is unused.
+//! what is unused, and tries to do without those who carry.
 //!
 //! A kept peer is called at once and, whenever its connection is lost, again
 //! after a wait that doubles from half a second to half a minute, give or take
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use compeer_proto::session::GoodbyeReason;
 use compeer_proto::{PeerAddr, Time};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::AbortHandle;
 
 use super::{Inner, Peer, connect, spawn_until_down};
@@ -106,6 +106,28 @@ pub(crate) fn stabilize(inner: &Arc<Inner>, every: Duration, stabilizer: Arc<dyn
                 peer.tell(Event::StabilizerFailed { text });
             }
             tokio::time::sleep(peer.0.dice.jitter(every)).await;
+        }
+    });
+}
+
+/// Calls those whom others carry at their own addresses now and then. A connection that comes
+/// about takes the place of the carried one, which may finish what is in flight.
+pub(crate) fn straighten(inner: &Arc<Inner>) {
+    let of_task = inner.clone();
+    spawn_until_down(inner, async move {
+        loop {
+            tokio::time::sleep(limits::DIRECT_AGAIN).await;
+            let carried = of_task.links.live().into_iter().filter(|link| link.is_carried());
+            // Where a stranger says that he listens is nobody's wish here.
+            let chosen: Vec<_> = carried.filter(|link| of_task.is_chosen(link)).collect();
+            let calls = chosen.into_iter().map(|link| {
+                let known = of_task.known_addrs(link.peer);
+                let says = lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone());
+                let to = PeerAddr::new(link.peer, known.into_iter().chain(says));
+                let inner = of_task.clone();
+                async move { drop(connect::directly(&inner, to).await) }
+            });
+            futures_util::stream::iter(calls).for_each_concurrent(limits::DIRECT_CALLS, |call| call).await;
         }
     });
 }

@@ -1,0 +1,6 @@
+//! Circuits: a line of carriers and the book of one by a list of operations, and any bytes as frames.
+#![no_main]
+#[path = "../../crates/compeer-proto/tests/support/circuit_oplist.rs"]
+mod oplist;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| [oplist::line, oplist::book, oplist::frames].map(|run| run(data)));
