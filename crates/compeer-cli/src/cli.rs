@@ -109,6 +109,7 @@ pub(crate) enum Command {
     Try(commands::r#try::Try),
     Down(commands::down::Down),
     Doctor(commands::doctor::Doctor),
+    Sim(commands::sim::Sim),
     Config(commands::config::Config),
     Identity(commands::identity::Identity),
     Completions(commands::completions::Completions),

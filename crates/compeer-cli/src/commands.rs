@@ -22,6 +22,7 @@ pub(crate) mod peers;
 pub(crate) mod say;
 pub(crate) mod send;
 pub(crate) mod share;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod ticket;
 pub(crate) mod transfers;
@@ -55,6 +56,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
         Some(Command::Try(command)) => command.run(context).await,
         Some(Command::Down(command)) => command.run(context).await,
         Some(Command::Doctor(command)) => command.run(context).await,
+        Some(Command::Sim(command)) => command.run(context).await,
         Some(Command::Config(command)) => command.run(context).await,
         Some(Command::Identity(command)) => command.run(context).await,
         Some(Command::Completions(command)) => command.run(context).await,

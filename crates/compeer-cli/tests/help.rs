@@ -27,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "try",
     "down",
     "doctor",
+    "sim",
     "config",
     "identity",
     "completions",

@@ -75,6 +75,9 @@ fn talk(checked: &mut Checked) {
     checked.run(&bob, &["config", "set", "qr", "true"]);
     checked.run(&bob, &["config", "unset", "qr"]);
     checked.run(&bob, &["config"]);
+    let small = bob.temp().join("small.toml");
+    std::fs::write(&small, "peers = 20\nlookups = 5\nsettle = 1\nduration = 1").unwrap();
+    checked.run(&bob, &["sim", small.to_str().unwrap()]);
     checked.run(&bob, &["completions", "bash"]);
     checked.run(&bob, &["man"]);
     let secret = bob.temp().join("secret");

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use compeer::{Identity, PeerAddr, PeerId};
+use compeer::{PeerAddr, PeerId};
 use compeer_proto::Time;
 use compeer_proto::overlay::{Contact, Distance, Key, Overlay, Record, Subject};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::net::Spot;
 use super::queue::Number;
-use crate::{Act, Ground, Scenario};
+use crate::{Act, Ground, Scenario, identity};
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -46,16 +46,9 @@ impl Member {
     }
 }
 
-/// The key of a peer.
-pub(super) fn identity(seed: u64, number: Number) -> Identity {
-    let mut hasher = blake3::Hasher::new_derive_key("compeer-sim: key of a simulated peer");
-    hasher.update(&seed.to_le_bytes()).update(&number.to_le_bytes());
-    Identity::from_seed(hasher.finalize().as_bytes())
-}
-
 /// A peer and its address: as many in a network as the scenario says.
 pub(super) fn contact(scenario: &Scenario, number: Number) -> Contact {
-    let id = identity(scenario.seed, number).peer_id();
+    let id = identity(scenario.seed, number.into()).peer_id();
     contact_at(id, [11, 0, 0, 0], number / scenario.per_network, number % scenario.per_network)
 }
 
@@ -67,7 +60,7 @@ fn contact_at(id: PeerId, first: [u8; 4], network: u32, host: u32) -> Contact {
 
 /// What a peer has others keep about itself.
 pub(super) fn record(seed: u64, number: Number, contact: &Contact, wall: u64) -> Record {
-    let identity = identity(seed, number);
+    let identity = identity(seed, number.into());
     let sign = |domain: &str, bytes: &[u8]| identity.sign(domain, bytes);
     Record::sign(Subject::Peer(contact.id()), contact.to_peer_addr(), Vec::new(), wall, sign)
 }

@@ -56,7 +56,22 @@ const FIRST_FREE_PORT: u16 = 32_768;
 #[derive(Clone)]
 pub struct MemoryNetwork(Arc<Mutex<Net>>);
 
+/// What is sent on a connection: a piece of its bytes. There is no TLS, so these are
+/// the frames themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Who sends; the port is its own for each connection that it called.
+    pub from: SocketAddr,
+    /// Whom to.
+    pub to: SocketAddr,
+    /// The next bytes in this direction.
+    pub bytes: &'a [u8],
+}
+
+type Observer = Arc<Mutex<dyn FnMut(&Sent<'_>) + Send>>;
+
 struct Net {
+    observer: Option<Observer>,
     rng: ChaCha8Rng,
     latency: (Duration, Duration),
     listeners: BTreeMap<SocketAddr, (PeerId, mpsc::Sender<Call>)>,
@@ -88,6 +103,7 @@ impl MemoryNetwork {
     pub fn new(seed: u64) -> Self {
         let latency = (Duration::from_millis(1), Duration::from_millis(20));
         MemoryNetwork(Arc::new(Mutex::new(Net {
+            observer: None,
             rng: ChaCha8Rng::seed_from_u64(seed),
             latency,
             listeners: BTreeMap::new(),
@@ -102,6 +118,14 @@ impl MemoryNetwork {
     #[must_use]
     pub fn latency(self, least: Duration, most: Duration) -> Self {
         lock(&self.0).latency = (least, most.max(least));
+        self
+    }
+
+    /// Has everything that is sent from now on seen, in the order in which it is sent:
+    /// for traces. It must not use the network itself.
+    #[must_use]
+    pub fn observe(self, observer: impl FnMut(&Sent<'_>) + Send + 'static) -> Self {
+        lock(&self.0).observer = Some(Arc::new(Mutex::new(observer)));
         self
     }
 
@@ -165,6 +189,8 @@ impl Net {
         self.rng.fill_bytes(&mut session);
         let (near, far, link) = pipe(latency);
         let from = SocketAddr::new(at, self.port());
+        let near = near.seen_by(self.observer.clone(), from, to);
+        let far = far.seen_by(self.observer.clone(), to, from);
         let side = |io, peer, addr: SocketAddr| Wire {
             io,
             peer,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::{Observer, Sent};
 use crate::lock;
 
 /// Bytes under way in one direction. As a socket buffer of the usual size.
@@ -46,6 +48,21 @@ pub struct End {
     to: Arc<Mutex<Lane>>,
     latency: Duration,
     arrival: Option<Pin<Box<Sleep>>>,
+    seen: Option<Seen>,
+}
+
+/// Who sees what is written into one end, and whose ends these are.
+struct Seen {
+    observer: Observer,
+    from: SocketAddr,
+    to: SocketAddr,
+}
+
+impl End {
+    pub(super) fn seen_by(mut self, observer: Option<Observer>, from: SocketAddr, to: SocketAddr) -> End {
+        self.seen = observer.map(|observer| Seen { observer, from, to });
+        self
+    }
 }
 
 /// A grip on the cable from outside, to cut it.
@@ -70,8 +87,8 @@ impl Link {
 /// A cable on which bytes take `latency`.
 pub fn pipe(latency: Duration) -> (End, End, Link) {
     let (a, b) = (Arc::new(Mutex::new(Lane::default())), Arc::new(Mutex::new(Lane::default())));
-    let near = End { from: a.clone(), to: b.clone(), latency, arrival: None };
-    let far = End { from: b.clone(), to: a.clone(), latency, arrival: None };
+    let near = End { from: a.clone(), to: b.clone(), latency, arrival: None, seen: None };
+    let far = End { from: b.clone(), to: a.clone(), latency, arrival: None, seen: None };
     (near, far, Link(a, b))
 }
 
@@ -139,6 +156,10 @@ impl AsyncWrite for End {
         lane.queued += n;
         if let Some(reader) = lane.reader.take() {
             reader.wake();
+        }
+        drop(lane);
+        if let Some(Seen { observer, from, to }) = &self.seen {
+            lock(observer)(&Sent { from: *from, to: *to, bytes: &bytes[..n] });
         }
         Poll::Ready(Ok(n))
     }
