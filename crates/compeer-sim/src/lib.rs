@@ -39,7 +39,8 @@
 //!     let mut nearer = nearest(&peer, to.id)?;
 //!     while nearer.id != to.id {
 //!         let told = peer.request(nearer, "NEXT", to.id.to_string()).one().await.ok()?;
-//!         nearer = told.text().parse::<Ticket>().ok()?.into();
+//!         let Ticket::Peer(told) = told.text().parse().ok()? else { return None };
+//!         nearer = told;
 //!     }
 //!     Some(nearer.into())
 //! }

@@ -105,14 +105,14 @@ impl Sim {
             let clock = Clock::starting_at(UNIX_EPOCH);
             let seen = Arc::new(Mutex::new(Seen::default()));
             let (hashed, now) = (seen.clone(), clock.clone());
-            let memory = MemoryNetwork::new(self.seed).latency(self.latency.0, self.latency.1).observe(
-                move |sent| {
+            let memory =
+                MemoryNetwork::new(self.seed).latency(self.latency.0, self.latency.1).observe(move |sent| {
                     let mut seen = hashed.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.bytes += sent.bytes.len() as u64;
-                    let head = format!("{} {} {} {}\n", now.now().as_micros(), sent.from, sent.to, sent.bytes.len());
+                    let head =
+                        format!("{} {} {} {}\n", now.now().as_micros(), sent.from, sent.to, sent.bytes.len());
                     seen.trace.update(head.as_bytes()).update(sent.bytes);
-                },
-            );
+                });
             let mut network = Network { peers: Vec::new(), memory };
             for (n, mut build) in self.groups {
                 for _ in 0..n {
