@@ -27,7 +27,7 @@
 //! /// The handler: tells whom this peer would ask.
 //! async fn next(request: Request) -> Result<String, Failure> {
 //!     let to = request.text().parse()?;
-//!     let nearest = nearest(request.peer(), to).ok_or("I know nobody")?;
+//!     let nearest = nearest(request.peer(), to).ok_or_else(|| Failure::new("I know nobody"))?;
 //!     Ok(Ticket::from(nearest).to_string())
 //! }
 //!
