@@ -80,6 +80,22 @@ pub(crate) struct Global {
         hide_default_value = true
     )]
     pub(crate) no_discovery: bool,
+    /// Take no part in the overlay, by which peers find each other by id
+    #[arg(
+        long,
+        global = true,
+        hide_env_values = true,
+        env = "COMPEER_NO_OVERLAY",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
+    pub(crate) no_overlay: bool,
     /// For tests: look within this machine alone, at this port.
     #[arg(long, global = true, hide = true, env = "COMPEER_DISCOVERY_PORT")]
     pub(crate) discovery_port: Option<u16>,
@@ -103,6 +119,7 @@ pub(crate) enum Command {
     On(commands::on::On),
     Ticket(commands::ticket::Ticket),
     Peers(commands::peers::Peers),
+    Trace(commands::trace::Trace),
     Pair(commands::pair::Pair),
     Block(commands::block::Block),
     Status(commands::status::Status),

@@ -25,6 +25,7 @@ pub(crate) mod share;
 pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod ticket;
+pub(crate) mod trace;
 pub(crate) mod transfers;
 pub(crate) mod r#try;
 pub(crate) mod up;
@@ -50,6 +51,7 @@ pub(crate) async fn run(command: Option<Command>, context: &Context) -> Outcome 
         Some(Command::On(command)) => command.run(context).await,
         Some(Command::Ticket(command)) => command.run(context).await,
         Some(Command::Peers(command)) => command.run(context).await,
+        Some(Command::Trace(command)) => command.run(context).await,
         Some(Command::Pair(command)) => command.run(context).await,
         Some(Command::Block(command)) => command.run(context).await,
         Some(Command::Status(command)) => command.run(context).await,

@@ -24,6 +24,7 @@ pub(crate) mod shares;
 pub(crate) mod spread;
 pub(crate) mod status;
 pub(crate) mod ticket;
+pub(crate) mod trace;
 pub(crate) mod transfers;
 
 use crate::exit::{CommandError, Outcome};
@@ -58,6 +59,8 @@ pub(crate) fn handlers(node: &Node) -> Handlers {
     handlers = answering(handlers, node, shares::STOP, shares::stop);
     handlers = answering(handlers, node, status::KIND, status::answer);
     handlers = answering(handlers, node, ticket::KIND, ticket::answer);
+    handlers = answering(handlers, node, trace::KIND, trace::answer);
+    handlers = answering(handlers, node, trace::MAP, trace::map);
     handlers = answering(handlers, node, transfers::KIND, transfers::answer);
     handlers = answering(handlers, node, transfers::DISCARD, transfers::discard);
     handlers = replying(handlers, node, call::KIND, call::answer);

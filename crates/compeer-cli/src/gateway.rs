@@ -120,8 +120,12 @@ impl Gateway {
             }
             Held::Ours(lock) => {
                 context.console.note(ALONE);
-                let alone =
-                    Settings { discovery: context.discovery(), usual: context.settings.listen()?, ..alone };
+                let alone = Settings {
+                    discovery: context.discovery(),
+                    overlay: !context.global.no_overlay,
+                    usual: context.settings.listen()?,
+                    ..alone
+                };
                 let node = Node::start(&home, alone).await?;
                 // No screen shows what happens; who says something is told so.
                 drop(node.state.first_reader());

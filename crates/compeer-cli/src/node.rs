@@ -6,7 +6,7 @@
 //! What is where: `node/state.rs` is what the node remembers and its handlers share, `node/feed.rs` carries events
 //! to those who show them, `node/event.rs` is what can happen, `node/answers.rs` what other peers may ask of it,
 //! `node/asked.rs` what paired peers would like us to fetch, `node/work.rs` what commands answer for it,
-//! `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
+//! `node/overlay.rs` remembers the overlay between runs, `node/listen.rs` finds a port, `node/reach.rs` finds a peer, `node/blame.rs` turns the library's errors into exit
 //! codes, `node/join.rs` keeps connections, `node/near.rs` knows who is near, `node/codes.rs` offers and finds codes,
 //! `node/classic.rs` speaks with old programs, `node/speed.rs` measures the way to others.
 
@@ -20,6 +20,7 @@ pub(crate) mod feed;
 mod join;
 pub(crate) mod listen;
 pub(crate) mod near;
+mod overlay;
 mod reach;
 pub(crate) mod speed;
 pub(crate) mod state;
@@ -72,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) classic: Vec<SocketAddr>,
     /// Where to tell others near and to hear of them; `None`: not at all.
     pub(crate) discovery: Option<compeer::discovery::Settings>,
+    /// Whether to take part in the overlay.
+    pub(crate) overlay: bool,
 }
 
 impl Settings {
@@ -88,6 +91,7 @@ impl Settings {
             temporary: false,
             classic: Vec::new(),
             discovery: None,
+            overlay: false,
         }
     }
 }
@@ -128,6 +132,7 @@ impl Node {
         };
         let node = Node { peer, shares, state, near, classic, usual: settings.usual.into() };
         asked::register(&node)?;
+        node.remember_overlay()?;
         tokio::spawn(watch::run(node.clone(), events));
         if settings.role == Role::Up {
             node.keep_paired()?;
@@ -192,6 +197,7 @@ impl Node {
 
     /// Says goodbye to everybody and stops.
     pub(crate) async fn leave(self) {
+        self.save_overlay();
         self.near.leave().await;
         if let Some(classic) = &self.classic {
             // Who does not hear it notices when we are called in vain.

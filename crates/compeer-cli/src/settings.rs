@@ -70,6 +70,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting { key: "classic", shape: Shape::List(|text| told(classic::parse(text))) },
     Setting { key: "max-peers", shape: Shape::Number },
     Setting { key: "no-discovery", shape: Shape::Switch },
+    Setting { key: "no-overlay", shape: Shape::Switch },
     Setting { key: "output", shape: Shape::Directory },
     Setting { key: "limit", shape: Shape::Text(|text| size::parse_rate(text).map(drop)) },
     Setting { key: "exclude", shape: Shape::List(pattern) },

@@ -1,10 +1,11 @@
 //! `peer.db`: what a peer remembers between runs. Peers it paired with or blocked, keys learnt for addresses, settings.
 //!
-//! SQLite in WAL mode, opened by the holder of the home's lock only, so there is one writer. Nothing a stranger does
-//! writes a row: rows come from what the user types. Every call here is a few rows and well under a millisecond,
+//! SQLite in WAL mode, opened by the holder of the home's lock only, so there is one writer. What a stranger does
+//! writes no row but those of the overlay, whose number is bounded (`store/overlay.rs`); all others come from what the user types. Every call here is a few rows and well under a millisecond,
 //! therefore made in place and not on another thread. The tables and how they change are in `store/schema.rs`; times
 //! are seconds since 1970, for display only.
 
+mod overlay;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -300,6 +300,9 @@ pub const MAX_PUBLISHED: usize = 256;
 /// Records in an answer. Unit: records. With [`BUCKET`] contacts they fit a message.
 pub const MAX_RECORDS_TOLD: usize = 32;
 
+/// Peers of an earlier run that are kept in mind. Unit: peers. After a week some of them are there still.
+pub const MAX_REMEMBERED: usize = 256;
+
 /// Peers to be tested that wait for it. Unit: peers. A stranger who calls makes us call back at most so many at once.
 pub const MAX_TESTS: usize = 16;
 

@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::limits::{
-    BUCKET, MAX_LOOKUPS, MAX_PUBLISHED, MAX_RECORDS_TOLD, QUERY_FAILS, QUERY_SLOW, REPUBLISH, UPKEEP,
+    BUCKET, MAX_LOOKUPS, MAX_PUBLISHED, MAX_RECORDS_TOLD, MAX_REMEMBERED, QUERY_FAILS, QUERY_SLOW, REPUBLISH,
+    UPKEEP,
 };
 use crate::{Addr, PeerAddr, PeerId, Time};
 
@@ -57,6 +58,8 @@ pub struct Overlay {
     /// Peers to be called back; those that failed stay a while, so that they are not called again at once.
     tests: BTreeMap<PeerId, Test>,
     published: BTreeMap<Subject, Published>,
+    /// Peers that may be there: asked when few are known.
+    remembered: Vec<Arc<Contact>>,
     effects: VecDeque<Effect>,
     next_number: u64,
     upkeep: Time,
@@ -168,6 +171,7 @@ impl Overlay {
             queries: BTreeMap::new(),
             tests: BTreeMap::new(),
             published: BTreeMap::new(),
+            remembered: Vec::new(),
             effects: VecDeque::new(),
             next_number: 0,
             upkeep,
@@ -193,6 +197,21 @@ impl Overlay {
     /// What is to be done next, in order; `None` when that is all for now.
     pub fn poll(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Names peers that may take part, as those of an earlier run; the last [`MAX_REMEMBERED`] are kept. They are asked when something is
+    /// looked up and few are known.
+    pub fn remember(&mut self, peers: impl IntoIterator<Item = Contact>) {
+        for peer in peers {
+            let known = peer.id() == self.me || self.remembered.iter().any(|other| other.id() == peer.id());
+            if known || peer.addrs().is_empty() {
+                continue;
+            }
+            if self.remembered.len() == MAX_REMEMBERED {
+                self.remembered.remove(0);
+            }
+            self.remembered.push(Arc::new(peer));
+        }
     }
 
     /// Enters the overlay over these peers: looks for its own neighbours, and fills the table on the way.
@@ -308,8 +327,16 @@ impl Overlay {
             // Few are known to be well: those who failed may be back.
             from = self.table.closest_of_all(&key, BUCKET);
         }
-        let known: Vec<PeerId> = from.iter().map(|contact| contact.id()).collect();
-        from.extend(over.into_iter().filter(|contact| !known.contains(&contact.id())));
+        let mut others = over;
+        if from.len() < BUCKET {
+            others.extend(self.remembered.iter().cloned());
+            others.sort_by_key(|contact| contact.key().distance(&key));
+        }
+        for contact in others {
+            if from.iter().all(|other| other.id() != contact.id()) {
+                from.push(contact);
+            }
+        }
         self.table.looked_at(&key, now);
         self.lookups.insert(number, Running { lookup: Lookup::new(key, goal, from), purpose });
         self.advance(number, now);

@@ -104,6 +104,13 @@ impl Shared {
     }
 }
 
+impl Peer {
+    /// The overlay, if this peer takes part in it ([`Builder::overlay`](crate::Builder::overlay)).
+    pub fn overlay(&self) -> Option<Overlay> {
+        Overlay::of(self)
+    }
+}
+
 impl Overlay {
     pub(crate) fn of(peer: &Peer) -> Option<Self> {
         let shared = peer.0.overlay.clone()?;
@@ -119,6 +126,13 @@ impl Overlay {
     pub fn join(&self, over: impl IntoIterator<Item = PeerAddr>) {
         let over = over.into_iter().map(Contact::new).filter(|contact| !contact.addrs().is_empty());
         self.shared.with(|machine| machine.join(over, self.now()));
+    }
+
+    /// Names peers that may take part, as those of an earlier run. Nobody is called for it: they are asked when
+    /// something is looked up and few are known.
+    pub fn remember(&self, peers: impl IntoIterator<Item = PeerAddr>) {
+        let peers = peers.into_iter().map(Contact::new);
+        lock(&self.shared.machine).remember(peers);
     }
 
     /// Where a peer is: as it says itself in its newest record, or where another peer reached it. `None` when nobody knows.

@@ -347,11 +347,6 @@ impl Peer {
         &self.0.table
     }
 
-    /// The overlay, if this peer takes part in it ([`Builder::overlay`]).
-    pub fn overlay(&self) -> Option<crate::overlay::Overlay> {
-        crate::overlay::Overlay::of(self)
-    }
-
     /// The connections there are, by peer.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         self.0.links.live().iter().map(|link| ConnectionInfo::of(&self.0, link)).collect()

@@ -4,12 +4,13 @@
 //! was set up anew and really has another key.
 
 use crate::context::Context;
-use crate::control::{pair, peers};
+use crate::control::{pair, peers, trace};
 use crate::exit::Outcome;
 use crate::gateway::Gateway;
 use crate::input;
 use crate::node::Settings;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// List the peers: those you paired with, those connected now, those near, those blocked.
 ///
@@ -18,9 +19,13 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   compeer peers
+  compeer peers --map                  the overlay, as this peer knows it
   compeer peers --forget bob
   compeer peers --forget 192.168.1.20  accept another key there from now on")]
 pub(crate) struct Peers {
+    /// Draw whom this peer knows in the overlay, by distance
+    #[arg(long, hide_env_values = true, env = "COMPEER_MAP", value_parser = BoolishValueParser::new(), conflicts_with = "forget")]
+    pub(crate) map: bool,
     /// Forget a paired peer, or the key learnt for an address
     #[arg(long, hide_env_values = true, env = "COMPEER_FORGET", value_name = "PEER")]
     pub(crate) forget: Option<String>,
@@ -34,6 +39,11 @@ impl Peers {
                 let question = pair::Forget { peer: peer.clone() };
                 let forgotten: pair::Forgotten = gateway.ask(pair::FORGET, &question).await?;
                 context.console.show(&forgotten);
+                return Ok(());
+            }
+            if self.map {
+                let map: trace::Map = gateway.ask(trace::MAP, &trace::AskMap {}).await?;
+                context.console.show(&map);
                 return Ok(());
             }
             let rows: Vec<peers::Row> = gateway.ask(peers::KIND, &peers::ListPeers {}).await?;

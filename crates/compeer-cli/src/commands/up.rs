@@ -179,6 +179,7 @@ impl Up {
             temporary: self.temp,
             classic: self.classic.iter().map(|text| classic::parse(text)).collect::<Outcome<_>>()?,
             discovery: context.discovery(),
+            overlay: !context.global.no_overlay,
         })
     }
 }

@@ -8,7 +8,7 @@ use super::state::State;
 use super::{Settings, answers};
 use crate::exit::{CommandError, Outcome};
 use crate::store::Store;
-use compeer::{Identity, Peer, PeerId, SpawnError, limits};
+use compeer::{Identity, Kademlia, Peer, PeerId, SpawnError, limits};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -148,6 +148,9 @@ async fn spawn_at(
     let mut builder = Peer::builder().identity(identity).name(&state.name).max_peers(settings.max_peers);
     if !addrs.is_empty() {
         builder = builder.listen(addrs);
+    }
+    if settings.overlay {
+        builder = builder.overlay().router(Kademlia);
     }
     for addr in &settings.advertise {
         builder = builder.advertise(addr.clone());

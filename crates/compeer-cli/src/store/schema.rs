@@ -11,7 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The steps, oldest first.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE peers (
         id BLOB PRIMARY KEY CHECK (length(id) = 32),
         petname TEXT UNIQUE,
@@ -23,7 +24,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE pins (addr TEXT PRIMARY KEY, id BLOB NOT NULL CHECK (length(id) = 32)) STRICT, WITHOUT ROWID;
     CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- Peers of the overlay at the end of the last run, and where they were.
+    CREATE TABLE overlay (
+        id BLOB PRIMARY KEY CHECK (length(id) = 32),
+        addrs TEXT NOT NULL,                -- one per line
+        seen INTEGER NOT NULL               -- seconds since 1970
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Opens a database and brings it to the newest schema.
 pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection> {

@@ -203,3 +203,28 @@ fn a_lost_line_does_not_empty_the_table() {
     let outcome = world.find(7, Subject::Peer(id(30)), Goal::Quick);
     assert!(outcome.met.is_some());
 }
+
+#[test]
+fn after_a_week_the_few_that_are_left_suffice() {
+    let mut world = World::chain(60);
+    world.pass(Duration::from_secs(60));
+    let known: Vec<Contact> = world.of(7).table().iter().map(|entry| (*entry.contact).clone()).collect();
+    let left = known[known.len() / 2].id();
+    // All it knew are gone but one; it starts anew with its memory alone.
+    let gone = known.iter().map(Contact::id).filter(|id| *id != left);
+    world.dead.extend(gone);
+    let now = world.now;
+    *world.of(7) = Overlay::new(id(7), 7, now);
+    world.of(7).remember(known);
+    world.of(7).join([], now);
+    world.pass(Duration::from_secs(60));
+    let alive = (0..60).filter(|n| !world.dead.contains(&id(*n))).count();
+    assert!(world.of(7).table().len() >= alive.min(BUCKET) / 2, "{} of {alive}", world.of(7).table().len());
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut overlay = Overlay::new(id(0), 0, Time::ZERO);
+    overlay.remember((0..2 * MAX_REMEMBERED as u64).map(contact));
+    assert_eq!(overlay.remembered.len(), MAX_REMEMBERED);
+}

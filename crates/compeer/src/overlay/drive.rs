@@ -132,7 +132,8 @@ impl Overlay {
     /// Signs a new record and has it published.
     fn sign(&self, subject: Subject) {
         let (here, carriers) = (self.peer.addr(), self.carriers());
-        if here.addrs.is_empty() && carriers.is_empty() {
+        if self.peer.local_addrs().is_empty() || (here.addrs.is_empty() && carriers.is_empty()) {
+            // Who waits for nobody is not to be found.
             return;
         }
         let sign = |domain: &str, bytes: &[u8]| self.shared.identity.sign(domain, bytes);
