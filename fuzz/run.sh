@@ -29,7 +29,7 @@ for target in ${*:-$(cargo +nightly fuzz list)}; do
     learnt=target/corpus/$target
     mkdir -p "$learnt" "corpus/$target"
     # A long list of operations goes deep at once; grown from nothing it would take hours.
-    case $target in session_* | plan | pending | links | circuit)
+    case $target in session_* | plan | pending | links | circuit | overlay)
         for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             [ -e "$learnt/random$n" ] || head -c 1500 /dev/urandom >"$learnt/random$n"
         done ;;

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use compeer_proto::addr::{decode_list, encode_list};
 use compeer_proto::ext::Ext;
+use compeer_proto::overlay::{Answer, Find, Key, Record, Subject};
 use compeer_proto::peer_id::signing_input;
 use compeer_proto::{Addr, Kind, PeerAddr, PeerId, ShareTicket, Ticket};
 
@@ -145,4 +146,38 @@ fn tickets() {
             ("a share at two peers", share.to_string()),
         ],
     );
+}
+
+#[test]
+fn the_overlay() {
+    let id = rfc_id();
+    let find = Find { key: Key::of_peer(&id), records: true };
+    // The secret key of RFC 8032 §7.1, test 1.
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let secret: Vec<u8> = data_encoding::HEXLOWER.decode(secret.as_bytes()).unwrap();
+    let secret = ed25519_dalek::SigningKey::from_bytes(&secret.try_into().unwrap());
+    let sign = |domain: &str, bytes: &[u8]| {
+        use ed25519_dalek::Signer;
+        secret.sign(&signing_input(domain, bytes)).to_bytes()
+    };
+    let here = PeerAddr::new(id, [addr("192.168.1.20"), addr("attic.example")]);
+    let over = vec![PeerAddr::new(id, [addr("[2001:db8::1]:5")])];
+    let record = Record::sign(Subject::Peer(id), here.clone(), over, 1_700_000_000, sign);
+    let content = Record::sign(Subject::Content([7; 32]), here.clone(), vec![], 1_700_000_000, sign);
+    let answer = Answer { closer: vec![here], records: vec![record.clone().into()] };
+    check(
+        "overlay.txt",
+        &[
+            ("key of the peer", hex(Key::of_peer(&id).as_bytes())),
+            ("key of content 07…", hex(Key::of_content(&[7; 32]).as_bytes())),
+            ("key of the name lunch", hex(Key::of_name("lunch").as_bytes())),
+            ("find", hex(find.encode())),
+            ("record of a peer", hex(record.bytes())),
+            ("record of a content", hex(content.bytes())),
+            ("answer", hex(answer.encode())),
+        ],
+    );
+    assert_eq!(Find::decode(&find.encode()), Ok(find));
+    assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+    assert_eq!(Record::read(record.bytes()), Ok(record));
 }

@@ -44,7 +44,7 @@ fn every_frame_is_shown_as_it_is_pinned() {
 
 #[test]
 fn other_examples_are_pinned_too() {
-    let golden: String = ["ids", "addrs", "ext", "tickets", "opening", "circuit"]
+    let golden: String = ["ids", "addrs", "ext", "tickets", "opening", "circuit", "overlay"]
         .map(|f| read(&format!("tests/golden/{f}.txt")))
         .concat();
     let values: Vec<&str> =
