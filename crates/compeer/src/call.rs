@@ -28,6 +28,8 @@ use crate::{Clock, ConnectError, RequestError};
 pub(crate) enum Way {
     /// The one with a peer, made if need be.
     Peer(Arc<Inner>, PeerAddr),
+    /// The same, for a look-up: made at the addresses given and nowhere else, and not told of.
+    InPassing(Arc<Inner>, PeerAddr),
     /// This one, which lives as long as somebody holds it.
     Local(Arc<Closing>),
 }
@@ -40,7 +42,7 @@ impl Way {
     /// The connection there is. It may be about to close.
     fn here(&self) -> Option<Arc<Link>> {
         match self {
-            Way::Peer(inner, to) => inner.links.latest(to.id),
+            Way::Peer(inner, to) | Way::InPassing(inner, to) => inner.links.latest(to.id),
             Way::Local(closing) => Some(closing.0.clone()),
         }
     }
@@ -48,6 +50,7 @@ impl Way {
     pub(crate) async fn find(&self) -> Result<Arc<Link>, ConnectError> {
         match self {
             Way::Peer(inner, to) => connect::to_peer(inner, to.clone()).await,
+            Way::InPassing(inner, to) => connect::in_passing(inner, to.clone()).await,
             Way::Local(closing) => Ok(closing.0.clone()),
         }
     }
@@ -55,7 +58,7 @@ impl Way {
     /// What keeps a local link from closing while replies are waited for.
     fn held(&self) -> Option<Arc<Closing>> {
         match self {
-            Way::Peer(..) => None,
+            Way::Peer(..) | Way::InPassing(..) => None,
             Way::Local(closing) => Some(closing.clone()),
         }
     }

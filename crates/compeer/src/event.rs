@@ -24,6 +24,9 @@ pub enum Event {
         over: Vec<PeerId>,
         /// Whether this side called.
         dialled: bool,
+        /// Whoever called did it to look something up or to carry for others: people need not
+        /// hear of it.
+        in_passing: bool,
     },
     /// A peer is no longer connected.
     Disconnected {

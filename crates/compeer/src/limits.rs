@@ -57,6 +57,10 @@ pub const MAX_ONE_WAY: usize = MAX_REQUESTS as usize;
 /// end, one that comes and goes would leave ever more behind.
 pub const ONE_WAY_GRACE: Duration = REQUEST_TIMEOUT;
 
+/// Addresses of one peer that one dial tries, whatever the router says. Unit: addresses. Those that the caller knows, and as
+/// many that others tell.
+pub const MAX_ADDRS_TRIED: usize = 2 * MAX_ADDRS;
+
 /// Calls that the overlay makes at a time: questions, records and tests. Unit: calls. A guess: a household's router
 /// bears as many.
 pub const OVERLAY_CALLS: usize = 64;

@@ -57,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) peer: PeerId,
     pub(crate) addr: Option<Addr>,
     pub(crate) dialled: bool,
+    /// This side dialled it in passing.
+    passing: bool,
     pub(crate) binding: [u8; 32],
     pub(crate) session_id: [u8; 16],
     pub(crate) since: Time,
@@ -96,6 +98,7 @@ impl Link {
             household: wire.addr.as_ref().and_then(Addr::prefix),
             addr: wire.addr,
             dialled,
+            passing: false,
             binding: wire.binding,
             session_id: wire.session,
             since: now,

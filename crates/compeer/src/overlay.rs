@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use compeer_proto::overlay::{Busy, Distance, Key, Outcome, Record, Step, StepEnd};
 
+use crate::router::{Asked, Hop};
 use crate::{Identity, Peer, lock};
 
 mod drive;
@@ -149,6 +150,23 @@ impl Overlay {
         let told = told.map(|record| record.publisher().clone());
         let addrs: Vec<_> = met.into_iter().chain(told).flat_map(|peer| peer.addrs).collect();
         Ok((!addrs.is_empty()).then(|| PeerAddr::new(id, addrs)))
+    }
+
+    /// The next hop towards a peer: itself where it was not tried, or one of those that its record names as carriers.
+    async fn way(&self, to: PeerId, asked: &Asked) -> Option<Hop> {
+        let outcome = self.look_up(Key::of_peer(&to), true).await.ok()?;
+        let record = outcome.records.iter().find(|record| record.subject() == Subject::Peer(to));
+        let met = outcome.met.iter().map(|contact| contact.to_peer_addr());
+        let itself = met.chain(record.map(|record| record.publisher().clone()));
+        let carriers = record.into_iter().flat_map(|record| record.carriers().to_vec());
+        let mut hops = itself.chain(carriers).map(Hop::from);
+        hops.find_map(|mut hop| {
+            if hop.peer == to {
+                hop.addrs.retain(|addr| !asked.tried.contains(addr));
+            }
+            let left_out = asked.without.contains(&hop.peer) || hop.peer == self.peer.id();
+            (!left_out && !hop.addrs.is_empty()).then_some(hop)
+        })
     }
 
     /// Who says that it has a content, named by its BLAKE3 root, and where they are. At most

@@ -33,7 +33,7 @@ mod keep;
 
 pub use builder::{Builder, ListenAddr};
 pub use connection::{Connection, ConnectionInfo};
-pub(crate) use inner::Inner;
+pub(crate) use inner::{IN_PASSING, Inner};
 
 /// A running peer.
 ///
@@ -259,7 +259,8 @@ impl Peer {
         if wire.purpose != Purpose::Messages {
             return Err(refused("a bulk stream was handed in as a connection".into()));
         }
-        connect::establish(&self.0, wire, dialled).await.map(Connection)
+        let begun = if dialled { connect::Begun::Dialled } else { connect::Begun::Called(None) };
+        connect::establish(&self.0, wire, begun).await.map(Connection)
     }
 
     /// Measures the round trip to a peer, connecting if need be.

@@ -58,6 +58,9 @@ pub struct Asked {
     /// Who is no next hop: those by whom the circuit has come, and those who have refused it
     /// or could not be reached.
     pub without: Vec<PeerId>,
+    /// Where the destination itself did not answer: a router that knows other addresses names those, or
+    /// another peer.
+    pub tried: Vec<Addr>,
 }
 
 impl<F, Fut> Router for F

@@ -87,6 +87,9 @@ pub(super) async fn answer(node: Node, _: ListPeers) -> Outcome<Vec<Row>> {
         row.name = node.state.shown_name(known.id, known.nickname.as_deref());
     }
     for connection in node.peer.connections() {
+        if connection.in_passing && !rows.contains_key(&connection.peer_id) {
+            continue;
+        }
         let row = row(&mut rows, connection.peer_id);
         row.connected = true;
         row.last_seen_s = None;

@@ -192,7 +192,7 @@ pub(super) async fn answer(node: Node, trace: Trace) -> Outcome<Traced> {
     }
     let name = |id| node.state.shown_name(id, None);
     let found = found.into_iter().map(|(peer, addrs)| Place { peer, name: name(peer), addrs }).collect();
-    let over = peer.and_then(|id| node.connection(id)).map(|_| Vec::new());
+    let over = peer.and_then(|id| node.connection(id)).map(|connection| connection.over);
     let end = Found {
         event: "traced".into(),
         what,

@@ -8,6 +8,7 @@ use super::state::State;
 use super::{Settings, answers};
 use crate::exit::{CommandError, Outcome};
 use crate::store::Store;
+use compeer::circuit::Carry;
 use compeer::{Identity, Kademlia, Peer, PeerId, SpawnError, limits};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -151,6 +152,9 @@ async fn spawn_at(
     }
     if settings.overlay {
         builder = builder.overlay().router(Kademlia);
+        if settings.role == super::Role::Up {
+            builder = builder.carry(Carry::default());
+        }
     }
     for addr in &settings.advertise {
         builder = builder.advertise(addr.clone());

@@ -196,13 +196,10 @@ impl State {
         }
     }
 
-    /// How a peer that has gone was called.
-    pub(crate) fn disconnected(&self, id: PeerId) -> String {
-        let name = lock(&self.connected).remove(&id);
-        match lock(&self.names).petname(id) {
-            Some(petname) => petname,
-            None => name.unwrap_or_else(|| id.short()),
-        }
+    /// How a peer that has gone was called; `None` when nobody was told that it came.
+    pub(crate) fn disconnected(&self, id: PeerId) -> Option<String> {
+        let name = lock(&self.connected).remove(&id)?;
+        Some(lock(&self.names).petname(id).unwrap_or(name))
     }
 
     /// Notes a pairing, or its end, for the screen.

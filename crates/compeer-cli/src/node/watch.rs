@@ -21,6 +21,8 @@ pub(super) async fn run(node: Node, mut events: Events) {
 fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
     let state = &node.state;
     Some(match event {
+        // Somebody looks something up, or we do: that is not worth a line.
+        Event::Connected { peer, in_passing: true, .. } if !node.peer.is_known(peer) => return None,
         Event::Connected { peer, name: nickname, addr, dialled, .. } => {
             if let Err(error) = note(node, peer, nickname.as_deref()) {
                 tracing::warn!(%error, "cannot note who was seen");
@@ -41,7 +43,7 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
                 // Said with this; that it is not back at once is no news.
                 state.missed(peer);
             }
-            NodeEvent::Left { peer, name: state.disconnected(peer), reason, again }
+            NodeEvent::Left { peer, name: state.disconnected(peer)?, reason, again }
         }
         Event::Retrying { peer, reason, .. } if !state.retrying(peer, &reason) => return None,
         Event::Retrying { peer, after, reason } => {

@@ -33,7 +33,8 @@ pub(super) async fn onward(
 ) -> Result<Next, Broken> {
     let by_us = |why| Broken { who: inner.id, why };
     let until = inner.clock.now() + Duration::from_millis(open.within.into());
-    let mut asked = Asked { from, without: open.path.iter().copied().chain([inner.id]).collect() };
+    let mut asked =
+        Asked { from, without: open.path.iter().copied().chain([inner.id]).collect(), ..Asked::default() };
     if open.path.is_empty() && !open.stream {
         // Straight to the end there is a connection without anybody's help.
         asked.without.push(open.target);

@@ -12,6 +12,8 @@ use compeer_proto::session::Outcome;
 
 use super::{Link, Over, State};
 use crate::circuit::{self, CircuitError};
+use crate::peer::IN_PASSING;
+use crate::peer::connect::Begun;
 use crate::transport::tls;
 use crate::{RequestError, limits, lock};
 
@@ -84,6 +86,18 @@ impl Link {
     pub(crate) fn of_household(mut self, household: Option<IpAddr>) -> Self {
         self.household = self.household.or(household);
         self
+    }
+
+    /// It was begun like this.
+    pub(crate) fn begun(mut self, begun: Begun) -> Self {
+        self.passing = begun == Begun::InPassing;
+        self
+    }
+
+    /// Whether whoever called did it to look something up or to carry for others.
+    pub(crate) fn in_passing(&self) -> bool {
+        let said = || lock(&self.hello).as_ref().is_some_and(|hello| hello.features & IN_PASSING != 0);
+        self.passing || (!self.dialled && said())
     }
 
     /// What an error of its byte stream means.

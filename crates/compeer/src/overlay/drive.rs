@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use compeer_proto::overlay::{Answer, Contact, Effect, Record, Subject};
-use compeer_proto::{Addr, PeerAddr, PeerId};
+use compeer_proto::session::Message;
+use compeer_proto::{Addr, Kind, PeerAddr, PeerId};
 use tokio::sync::Semaphore;
 
 use super::serve::caller;
 use super::{FEATURE, FIND, KEEP, Overlay};
+use crate::call::{Call, Way};
 use crate::limits::{MAX_CARRIERS, OVERLAY_CALLS, QUERY_FAILS};
 use crate::link::Link;
 use crate::peer::{Inner, spawn_until_down};
@@ -67,10 +69,7 @@ fn act(overlay: &Overlay, inner: &Arc<Inner>, calls: &Arc<Semaphore>, effect: Ef
         Effect::Keep { to, record } => {
             let keep = async move {
                 let _call = calls.acquire().await;
-                let sent = of_task
-                    .peer
-                    .request(to.to_peer_addr(), KEEP, record.bytes().to_vec())
-                    .timeout(QUERY_FAILS);
+                let sent = of_task.ask(&to, KEEP, record.bytes().to_vec());
                 if let Err(error) = sent.all().await {
                     tracing::debug!(peer = %to.id().short(), %error, "a record was not kept");
                 }
@@ -97,7 +96,7 @@ fn act(overlay: &Overlay, inner: &Arc<Inner>, calls: &Arc<Semaphore>, effect: Ef
 
 /// The answer of a peer, if one that can be read comes in time.
 async fn ask(overlay: &Overlay, query: u64, to: &Contact, body: Vec<u8>) -> Option<Answer> {
-    let call = overlay.peer.request(to.to_peer_addr(), FIND, body).timeout(QUERY_FAILS);
+    let call = overlay.ask(to, FIND, body);
     let reply = call.one().await.inspect_err(|error| {
         tracing::debug!(query, peer = %to.id().short(), %error, "a question of the overlay came to nothing");
     });
@@ -116,6 +115,18 @@ async fn test(overlay: &Overlay, contact: &Contact) -> bool {
 }
 
 impl Overlay {
+    /// A request made in passing: nobody needs to hear of the connection.
+    fn ask(&self, to: &Contact, kind: &'static str, body: Vec<u8>) -> Call {
+        let (inner, kind) = (self.peer.0.clone(), Kind::from_static(kind));
+        let message = Message { kind, body: body.into() };
+        Call::new(
+            Way::InPassing(inner, to.to_peer_addr()),
+            self.peer.clock().clone(),
+            Ok(message),
+            QUERY_FAILS,
+        )
+    }
+
     fn answered(&self, query: u64, from: PeerId, answer: Option<Answer>) {
         let (now, link) = (self.now(), self.peer.0.links.get(from));
         let at: Option<Addr> = link.filter(|link| link.dialled).and_then(|link| link.addr.clone());

@@ -1,7 +1,7 @@
 //! The router of the overlay: to a peer of which only the id is known.
 //!
 //! Whose address is given, in the table or kept is called there, as [`Direct`] does; for any other peer the overlay is
-//! asked. So questions of the overlay itself, which always come with an address, never lead back here.
+//! asked, and so it is for one that has moved. Questions of the overlay itself do not come by here.
 
 use compeer_proto::PeerAddr;
 use futures_util::future::BoxFuture;
@@ -30,12 +30,12 @@ impl Router for Kademlia {
         asked: &'a Asked,
     ) -> BoxFuture<'a, Option<Hop>> {
         Box::pin(async move {
-            let hop = Direct.next_hop(peer, to, asked).await?;
-            if !hop.addrs.is_empty() {
+            let mut hop = Direct.next_hop(peer, to, asked).await?;
+            hop.addrs.retain(|addr| !asked.tried.contains(addr));
+            if !hop.addrs.is_empty() && !asked.without.contains(&to.id) {
                 return Some(hop);
             }
-            let found = peer.overlay()?.find_peer(to.id).await.ok()??;
-            Some(Hop::from(found))
+            peer.overlay()?.way(to.id, asked).await
         })
     }
 }

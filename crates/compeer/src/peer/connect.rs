@@ -111,7 +111,7 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     {
         return Ok(link);
     }
-    let link = establish(inner, wire, true).await?;
+    let link = establish(inner, wire, Begun::Dialled).await?;
     if link.is_usable() {
         return Ok(link);
     }
@@ -119,7 +119,26 @@ pub(crate) async fn to_addr(inner: &Arc<Inner>, addr: Addr) -> Result<Arc<Link>,
     to_peer(inner, again).await
 }
 
-/// A new connection with a peer that nobody carries.
+/// How a connection comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// The other side called; it counts for this household.
+    Called(Option<IpAddr>),
+    /// This side called, because a program wanted to.
+    Dialled,
+    /// This side called, to look something up or to carry for others: nobody needs to hear of it.
+    InPassing,
+}
+
+/// A connection with a peer, for a look-up: the one there is, or a new one at the addresses given.
+pub(crate) async fn in_passing(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
+    match inner.links.get(to.id) {
+        Some(link) => Ok(link),
+        None => directly(inner, to).await,
+    }
+}
+
+/// A new connection with a peer that nobody carries, in passing.
 pub(crate) async fn directly(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
     check_wanted(inner, to.id)?;
     match to.addrs.is_empty() {
@@ -141,7 +160,7 @@ fn shared_dial(inner: &Arc<Inner>, to: PeerAddr, hop: Option<Hop>) -> (Dial, boo
         let _under_way = UnderWay(&of_task, name);
         match hop {
             Some(hop) => dial_over(&of_task, to, hop).await,
-            None => dial(&of_task, to).await,
+            None => dial(&of_task, to, Begun::InPassing).await,
         }
     });
     let dial = task.map(|joined| joined.unwrap_or_else(|gone| Err(unfinished(&gone)))).boxed().shared();
@@ -153,18 +172,27 @@ fn shared_dial(inner: &Arc<Inner>, to: PeerAddr, hop: Option<Hop>) -> (Dial, boo
 /// cannot be reached, the router is asked for another way.
 async fn dial_over(inner: &Arc<Inner>, to: PeerAddr, hop: Hop) -> Result<Arc<Link>, ConnectError> {
     let mut carrier = hop;
-    if carrier.peer == to.id {
-        let failed = match dial(inner, PeerAddr::new(to.id, carrier.addrs)).await {
+    let mut asked = Asked { without: vec![inner.id], ..Asked::default() };
+    while carrier.peer == to.id {
+        let tried = PeerAddr::new(to.id, carrier.addrs);
+        let failed = match dial(inner, tried.clone(), Begun::Dialled).await {
             Err(error @ ConnectError::Unreachable(_)) => error,
             dialled => return dialled,
         };
-        let asked = Asked { without: vec![inner.id, to.id], ..Asked::default() };
+        asked.tried.extend(tried.addrs);
         let other = inner.router.next_hop(&Peer(inner.clone()), &to, &asked).await;
-        let other = other.filter(|hop| !asked.without.contains(&hop.peer));
-        carrier = other.ok_or(failed)?;
+        let mut other =
+            other.filter(|hop| !asked.without.contains(&hop.peer)).ok_or_else(|| failed.clone())?;
+        if other.peer == to.id {
+            other.addrs.retain(|addr| !asked.tried.contains(addr));
+            if other.addrs.is_empty() || asked.tried.len() >= limits::MAX_ADDRS_TRIED {
+                return Err(failed);
+            }
+        }
+        carrier = other;
     }
     let wire = circuit::dial(inner, to, Purpose::Messages, Some(carrier)).await?;
-    establish(inner, wire, true).await
+    establish(inner, wire, Begun::Dialled).await
 }
 
 /// Why a task that dialled gave nothing.
@@ -184,7 +212,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
+async fn dial(inner: &Arc<Inner>, to: PeerAddr, begun: Begun) -> Result<Arc<Link>, ConnectError> {
     let mut under_way = FuturesUnordered::new();
     let mut addrs = to.addrs.into_iter();
     let mut tried = Vec::new();
@@ -206,7 +234,7 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
             Ok(wire) if wire.peer != to.id => {
                 wrong = Some(ConnectError::Refused("the transport gave another peer".into()))
             }
-            Ok(wire) => return establish(inner, wire, true).await,
+            Ok(wire) => return establish(inner, wire, begun).await,
             Err(ConnectError::Unreachable(more)) => tried.extend(more),
             Err(error) => wrong = Some(error),
         }
@@ -218,12 +246,12 @@ async fn dial(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectErro
 pub(crate) async fn establish(
     inner: &Arc<Inner>,
     wire: Wire,
-    dialled: bool,
+    begun: Begun,
 ) -> Result<Arc<Link>, ConnectError> {
-    if dialled {
+    if !matches!(begun, Begun::Called(_)) {
         check_wanted(inner, wire.peer)?;
     }
-    introduced(inner, enter(inner, wire, dialled, None)).await
+    introduced(inner, enter(inner, wire, begun)).await
 }
 
 async fn introduced(inner: &Arc<Inner>, link: Arc<Link>) -> Result<Arc<Link>, ConnectError> {
@@ -249,13 +277,17 @@ async fn introduced(inner: &Arc<Inner>, link: Arc<Link>) -> Result<Arc<Link>, Co
     }
 }
 
-fn enter(inner: &Arc<Inner>, wire: Wire, dialled: bool, household: Option<IpAddr>) -> Arc<Link> {
+fn enter(inner: &Arc<Inner>, wire: Wire, begun: Begun) -> Arc<Link> {
     let peer = wire.peer;
-    let session = inner.session(dialled, !wire.over.is_empty());
+    let (dialled, household) = match begun {
+        Begun::Called(household) => (false, household),
+        Begun::Dialled | Begun::InPassing => (true, None),
+    };
+    let session = inner.session(begun, !wire.over.is_empty());
     let clock = inner.clock.clone();
     let make = |number| {
         let link = Link::new(number, wire, dialled, session, clock, inner.tally.clone());
-        Arc::new(link.of_household(household))
+        Arc::new(link.of_household(household).begun(begun))
     };
     let (link, crowded_out) = inner.links.enter(peer, make);
     for old in crowded_out {
@@ -323,7 +355,13 @@ async fn to_oneself(inner: &Arc<Inner>) -> Result<Arc<Link>, ConnectError> {
             resumed: false,
             purpose: Purpose::Messages,
         };
-        run_plain(inner, wire, inner.session(dialled, false), dialled, host())
+        run_plain(
+            inner,
+            wire,
+            inner.session(if dialled { Begun::Dialled } else { Begun::Called(None) }, false),
+            dialled,
+            host(),
+        )
     };
     let _far = make(far, false);
     let link = make(near, true);
@@ -380,7 +418,7 @@ impl Host for OneselfHost {
 pub(crate) async fn take_in(inner: &Arc<Inner>, wire: Wire, household: Option<IpAddr>) {
     match wire.purpose {
         Purpose::Messages => {
-            let link = enter(inner, wire, false, household);
+            let link = enter(inner, wire, Begun::Called(household));
             let _goes_with_its_place = Unintroduced(inner.clone(), link.clone());
             // What became of it is told as an event.
             drop(introduced(inner, link).await);

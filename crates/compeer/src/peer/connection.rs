@@ -30,6 +30,8 @@ pub struct ConnectionInfo {
     pub listens: Vec<Addr>,
     /// Whether this side called.
     pub dialled: bool,
+    /// Whether whoever called did it to look something up or to carry for others.
+    pub in_passing: bool,
     /// The last round trip measured.
     pub rtt: Option<Duration>,
     /// Whether it is called again when lost.
@@ -40,13 +42,16 @@ pub struct ConnectionInfo {
 
 impl ConnectionInfo {
     pub(super) fn of(inner: &Inner, link: &Link) -> Self {
+        // A lock of its own: what stands below takes it too.
+        let listens = lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone());
         ConnectionInfo {
             peer_id: link.peer,
             name: link.name(),
             addr: link.addr.clone(),
             over: link.over.clone(),
-            listens: lock(&link.hello).as_ref().map_or_else(Vec::new, |hello| hello.listen.clone()),
+            listens,
             dialled: link.dialled,
+            in_passing: link.in_passing(),
             rtt: link.rtt(),
             kept: lock(&inner.kept).contains_key(&link.peer),
             age: inner.clock.now().since(link.since),

@@ -15,7 +15,7 @@ use compeer_proto::{Addr, Kind, PeerId};
 use tokio::sync::{broadcast, watch};
 
 use super::accept::{Callers, PerPrefix};
-use super::connect::Dialling;
+use super::connect::{Begun, Dialling};
 use super::keep::Kept;
 use super::{Peer, spawn_until_down};
 use crate::circuit::Circuits;
@@ -30,6 +30,9 @@ use crate::stream::Awaited;
 use crate::transport::Transport;
 use crate::transport::tls::TlsTransport;
 use crate::{Clock, Event, Router, Table, addrs, limits, lock, stream};
+
+/// Feature bit of HELLO: who called wants nothing but to look something up or to carry for others.
+pub(crate) const IN_PASSING: u64 = 2;
 
 /// What the tasks of a peer share.
 pub(crate) struct Inner {
@@ -120,9 +123,12 @@ impl Inner {
     }
 
     /// A session whose HELLO says where we can be reached now.
-    pub(crate) fn session(&self, dialled: bool, carried: bool) -> Session {
-        let role = if dialled { Role::Dialer } else { Role::Acceptor };
+    pub(crate) fn session(&self, begun: Begun, carried: bool) -> Session {
+        let role = if matches!(begun, Begun::Called(_)) { Role::Acceptor } else { Role::Dialer };
         let mut hello = self.hello.clone();
+        if begun == Begun::InPassing {
+            hello.features |= IN_PASSING;
+        }
         hello.listen = self.recent_addrs.get(self.clock.now(), || self.own_addrs());
         let mut config = Config { budget: self.budget.clone(), ..Config::new(role, hello) };
         if carried {
@@ -260,6 +266,7 @@ impl Host for PeerHost {
                         addr: link.addr.clone(),
                         over: link.over.clone(),
                         dialled: link.dialled,
+                        in_passing: link.in_passing(),
                     });
                 }
             }
