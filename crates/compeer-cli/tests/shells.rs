@@ -40,7 +40,7 @@ fn bash_completes_a_command() {
     );
     let output = std::process::Command::new("bash").args(["--norc", "-c", &script]).output();
     let ended = support::Ended::from(output.unwrap()).code(0);
-    assert_eq!(ended.out.trim(), "transfers", "{}", ended.err);
+    assert_eq!(ended.out.trim(), "transfers trace", "{}", ended.err);
 }
 
 #[test]
