@@ -6,7 +6,7 @@ mod events;
 mod support;
 
 use events::Page;
-use support::{Home, Running, nobody};
+use support::{Home, Running, nobody, until};
 
 /// Events that take a stolen key, an hour, or a peer that lies or dies at the right moment. They are of one type with
 /// others that are seen here.
@@ -65,6 +65,11 @@ fn talk(checked: &mut Checked) {
     shell(checked, &alice, &bob, &up.address);
     checked.run(&bob, &["ticket", "--advertise", "host.example"]);
     checked.run(&alice, &["peers"]);
+    checked.run(&alice, &["peers", "--map"]);
+    let id = bob.id();
+    until("alice knows where bob is", || {
+        checked.run(&alice, &["trace", &id]).iter().any(|event| event["event"] == "step")
+    });
     checked.run(&bob, &["pair", &up.address]);
     up.sees("pair_asked");
     checked.run(&alice, &["pair", &bob.id()]);

@@ -8,8 +8,7 @@ use super::state::State;
 use super::{Settings, answers};
 use crate::exit::{CommandError, Outcome};
 use crate::store::Store;
-use compeer::circuit::Carry;
-use compeer::{Identity, Kademlia, Peer, PeerId, SpawnError, limits};
+use compeer::{Carry, Identity, Kademlia, Peer, PeerId, SpawnError, limits};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 

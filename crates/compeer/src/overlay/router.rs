@@ -35,6 +35,10 @@ impl Router for Kademlia {
             if !hop.addrs.is_empty() && !asked.without.contains(&to.id) {
                 return Some(hop);
             }
+            if asked.from.is_some() {
+                // For others we carry to those whom we know, and look nobody up.
+                return None;
+            }
             peer.overlay()?.way(to.id, asked).await
         })
     }
