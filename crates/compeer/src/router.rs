@@ -2,7 +2,7 @@
 //!
 //! The router is asked for every destination that is not connected. It names
 //! the next hop, which need not be the destination: a neighbour that is not is
-//! asked to carry ([`circuit`](crate::circuit)). A peer that carries asks its own
+//! asked to carry ([`Carry`](crate::Carry)). A peer that carries asks its own
 //! router in turn, and says who asks and who is left out. The original asked its
 //! router the same question with the same answer: a peer and where it is, or
 //! nothing.

@@ -4,7 +4,7 @@
 //! key was proven, and a channel binding. [`tls`] is the real one (TLS 1.3 with
 //! raw public keys over TCP), [`memory`] is a network inside the process, with
 //! seeded latency and faults, for tests and simulation. Over a circuit
-//! ([`circuit`](crate::circuit)) each runs its handshake too. A transport does not
+//! ([`Carry`](crate::Carry)) each runs its handshake too. A transport does not
 //! decide who may connect, how many, or which of two connections stays: the peer does.
 
 use std::fmt::Debug;

@@ -104,8 +104,11 @@ impl World {
                 }
             }
             4 => {
-                let subject =
-                    if b % 4 == 0 { Subject::Content([b as u8; 32]) } else { Subject::Peer(self.ids[me]) };
+                let subject = if b.is_multiple_of(4) {
+                    Subject::Content([b as u8; 32])
+                } else {
+                    Subject::Peer(self.ids[me])
+                };
                 let _ = self.machines[me].announce(subject, now);
             }
             5 => self.machines[me].withdraw(&Subject::Content([b as u8; 32])),
@@ -185,7 +188,7 @@ impl World {
                 }
             }
             Effect::Test { contact } => {
-                let there = how % 3 > 0;
+                let there = !how.is_multiple_of(3);
                 if there {
                     self.reached[me].insert(contact.id());
                 }
