@@ -258,7 +258,10 @@ pub const MAX_PATH_QUERIES: usize = 48;
 /// Peers that one path knows of and has not asked. Unit: peers.
 pub const MAX_PATH_KNOWN: usize = 64;
 
-/// Look-ups under way. Unit: look-ups. More wait in the program that asks, or are told *busy*. A guess.
+/// Own records for which keepers are looked for at a time. Unit: records. A guess: those of a large share go out within minutes.
+pub const MAX_PUBLISHING: usize = 4;
+
+/// Look-ups of programs under way. Unit: look-ups. More are told *busy*. A guess.
 pub const MAX_LOOKUPS: usize = 64;
 
 /// Silence after which a query is slow, and its path asks one more. A guess: twice a long round trip.

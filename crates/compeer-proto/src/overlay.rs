@@ -270,7 +270,7 @@ impl Overlay {
     /// # Errors
     /// [`Busy`].
     pub fn look_up(&mut self, key: Key, goal: Goal, now: Time) -> Result<u64, Busy> {
-        if self.lookups.len() >= MAX_LOOKUPS {
+        if self.running(|purpose| *purpose == Purpose::Wanted) >= MAX_LOOKUPS {
             return Err(Busy);
         }
         Ok(self.begin(key, goal, Purpose::Wanted, Vec::new(), now))
@@ -313,6 +313,16 @@ impl Overlay {
     /// What is published, and how many peers were asked to keep it.
     pub fn published(&self) -> impl Iterator<Item = (Subject, usize)> {
         self.published.iter().map(|(subject, published)| (*subject, published.holders))
+    }
+
+    /// How many look-ups of a kind are under way.
+    fn running(&self, kind: impl Fn(&Purpose) -> bool) -> usize {
+        self.lookups.values().filter(|running| kind(&running.purpose)).count()
+    }
+
+    /// Whether the answer of a query is still waited for.
+    pub fn waits_for(&self, query: u64) -> bool {
+        self.queries.contains_key(&query)
     }
 
     fn number(&mut self) -> u64 {
@@ -380,13 +390,12 @@ impl Overlay {
         }
     }
 
-    /// The peer of a query was reached at this of its addresses, or at another one: it counts as being there.
+    /// The peer of a query was reached at this address: it counts as being there, and nowhere else.
     pub fn reached_at(&mut self, query: u64, addr: &Addr) {
         if let Some(query) = self.queries.get_mut(&query)
-            && query.to.addrs().first() != Some(addr)
+            && query.to.addrs() != std::slice::from_ref(addr)
         {
-            let PeerAddr { id, addrs, .. } = query.to.to_peer_addr();
-            query.to = Arc::new(Contact::new(PeerAddr::new(id, std::iter::once(addr.clone()).chain(addrs))));
+            query.to = Arc::new(Contact::new(PeerAddr::new(query.to.id(), [addr.clone()])));
         }
     }
 
@@ -438,49 +447,6 @@ impl Overlay {
             running.lookup.failed((path, step, slow), now);
         }
         self.advance(lookup, now);
-    }
-
-    /// When to call [`tick`](Self::tick).
-    pub fn wake(&self) -> Time {
-        let queries = self.queries.values().map(Query::due);
-        let tests = self.tests.values().filter(|test| test.pending).map(|test| test.until);
-        let published = self.published.values().map(|published| published.due);
-        queries.chain(tests).chain(published).fold(self.upkeep, Time::min)
-    }
-
-    /// Time has come by.
-    pub fn tick(&mut self, now: Time) {
-        let due: Vec<u64> =
-            self.queries.iter().filter(|(_, query)| query.due() <= now).map(|(n, _)| *n).collect();
-        for number in due {
-            let Some(query) = self.queries.get_mut(&number) else { continue };
-            if now.since(query.asked) >= QUERY_FAILS {
-                self.failed(number, now);
-                continue;
-            }
-            query.slow = true;
-            let (lookup, path) = (query.lookup, query.path);
-            if let Some(running) = self.lookups.get_mut(&lookup) {
-                running.lookup.slow(path);
-            }
-            self.advance(lookup, now);
-        }
-        let silent: Vec<PeerId> = self
-            .tests
-            .iter()
-            .filter(|(_, test)| test.pending && test.until <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        silent.into_iter().for_each(|id| self.tested(id, false, now));
-        for (subject, published) in &mut self.published {
-            if published.due <= now {
-                published.due = now + REPUBLISH;
-                self.effects.push_back(Effect::Sign { subject: *subject });
-            }
-        }
-        if self.upkeep <= now {
-            self.look_after_table(now);
-        }
     }
 }
 

@@ -61,9 +61,12 @@ pub const ONE_WAY_GRACE: Duration = REQUEST_TIMEOUT;
 /// many that others tell.
 pub const MAX_ADDRS_TRIED: usize = 2 * MAX_ADDRS;
 
-/// Calls that the overlay makes at a time: questions, records and tests. Unit: calls. A guess: a household's router
-/// bears as many.
-pub const OVERLAY_CALLS: usize = 64;
+/// Questions of the overlay at a time. Unit: calls. A guess: what many look-ups at once need, so that
+/// none fails for waiting, and a household's router still bears.
+pub const OVERLAY_CALLS: usize = 256;
+
+/// Records handed over at a time. Unit: calls. A guess: there is no hurry.
+pub const OVERLAY_KEEPS: usize = 16;
 
 /// How long a connection that nobody keeps may be unused.
 pub const PASSING_IDLE: Duration = Duration::from_secs(60);

@@ -147,7 +147,7 @@ impl Overlay {
         let outcome = self.look_up(Key::of_peer(&id), true).await?;
         let met = outcome.met.map(|contact| contact.to_peer_addr());
         let told = outcome.records.iter().find(|record| record.subject() == Subject::Peer(id));
-        let told = told.map(|record| record.publisher().clone());
+        let told = told.map(|record| self.sensible(record.publisher()));
         let addrs: Vec<_> = met.into_iter().chain(told).flat_map(|peer| peer.addrs).collect();
         Ok((!addrs.is_empty()).then(|| PeerAddr::new(id, addrs)))
     }
@@ -157,8 +157,9 @@ impl Overlay {
         let outcome = self.look_up(Key::of_peer(&to), true).await.ok()?;
         let record = outcome.records.iter().find(|record| record.subject() == Subject::Peer(to));
         let met = outcome.met.iter().map(|contact| contact.to_peer_addr());
-        let itself = met.chain(record.map(|record| record.publisher().clone()));
-        let carriers = record.into_iter().flat_map(|record| record.carriers().to_vec());
+        let itself = met.chain(record.map(|record| self.sensible(record.publisher())));
+        let carriers =
+            record.into_iter().flat_map(|record| record.carriers()).map(|carrier| self.sensible(carrier));
         let mut hops = itself.chain(carriers).map(Hop::from);
         hops.find_map(|mut hop| {
             if hop.peer == to {
@@ -169,6 +170,12 @@ impl Overlay {
         })
     }
 
+    /// The addresses of a record that may be called: on the internet, or on a network that this peer is on itself.
+    fn sensible(&self, told: &PeerAddr) -> PeerAddr {
+        let own = Contact::new(PeerAddr::new(self.peer.id(), self.peer.addr().addrs));
+        Contact::new(told.clone()).near(&own).to_peer_addr()
+    }
+
     /// Who says that it has a content, named by its BLAKE3 root, and where they are. At most
     /// [`MAX_RECORDS_OF_KEY`](crate::limits::MAX_RECORDS_OF_KEY).
     ///
@@ -177,7 +184,10 @@ impl Overlay {
     pub async fn providers(&self, root: [u8; 32]) -> Result<Vec<PeerAddr>, Busy> {
         let outcome = self.look_up(Key::of_content(&root), false).await?;
         let about = outcome.records.iter().filter(|record| record.subject() == Subject::Content(root));
-        Ok(about.map(|record| record.publisher().clone()).filter(|peer| peer.id != self.peer.id()).collect())
+        Ok(about
+            .map(|record| self.sensible(record.publisher()))
+            .filter(|peer| peer.id != self.peer.id())
+            .collect())
     }
 
     /// Looks up a key, and tells each step. `quick`: until two peers gave a record; else until all is known that can be found.
@@ -195,8 +205,16 @@ impl Overlay {
             number
         };
         let _forget = Forget { shared: &self.shared, number };
-        // The driver ends with the peer only.
-        Ok(outcome.await.unwrap_or_default())
+        let mut down = self.peer.0.down.subscribe();
+        let mut found = tokio::select! {
+            biased;
+            _ = down.wait_for(|down| *down) => Outcome::default(),
+            outcome = outcome => outcome.unwrap_or_default(),
+        };
+        // Whoever keeps a record may tell of it for longer than it holds.
+        let wall = self.wall();
+        found.records.retain(|record| record.lasts(wall).is_some());
+        Ok(found)
     }
 
     /// Says to others, now and again and again, that this peer has a content.

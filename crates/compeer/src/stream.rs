@@ -349,7 +349,11 @@ async fn dial(
     let refused = |why: String| NotOpened::For(RequestError::Unreachable(ConnectError::Refused(why)));
     let wire = match link.addr.clone() {
         Some(addr) => inner.transport.dial(addr, Some(link.peer), Purpose::Stream),
-        None if link.is_carried() => crate::circuit::dial(inner, link.peer.into(), Purpose::Stream, None),
+        None if link.is_carried() => {
+            let first =
+                link.over.first().map(|first| crate::Hop::from(compeer_proto::PeerAddr::from(*first)));
+            crate::circuit::dial(inner, link.peer.into(), Purpose::Stream, first)
+        }
         None => {
             return Err(refused(
                 "streams need a connection that was dialled, not one that was handed in".into(),

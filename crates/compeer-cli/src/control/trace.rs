@@ -8,7 +8,7 @@ use crate::duration;
 use crate::exit::{CommandError, Outcome};
 use crate::node::Node;
 use crate::target;
-use compeer::overlay::{Key, Overlay, StepEnd};
+use compeer::overlay::{Busy, Key, Overlay, StepEnd};
 use compeer::{PeerId, Ticket};
 use compeer_share::ContentId;
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,17 @@ pub(super) async fn answer(node: Node, trace: Trace) -> Outcome<Traced> {
         }
     };
     let begun = node.peer.clock().now();
-    let outcome = overlay.look_up(key, false).await.map_err(|busy| CommandError::failed(busy.to_string()))?;
+    let busy = |busy: Busy| CommandError::failed(busy.to_string());
+    let mut outcome = overlay.look_up(key, false).await.map_err(busy)?;
+    if outcome.met.is_none() && outcome.records.is_empty() && peer.is_some() {
+        // Half of all contents could be somebody's key.
+        if let Ok(content) = typed.parse::<ContentId>() {
+            let key = Key::of_content(content.as_bytes());
+            let mut other = overlay.look_up(key, false).await.map_err(busy)?;
+            outcome.steps.append(&mut other.steps);
+            outcome = compeer::overlay::Outcome { steps: outcome.steps, ..other };
+        }
+    }
     let took_us = node.peer.clock().now().since(begun).as_micros() as u64;
     let steps = outcome.steps.iter().map(|step| {
         let (answered, took, peers, records) = match step.end {

@@ -73,12 +73,25 @@ impl Contact {
         }
     }
 
-    /// What of it may be used when `by` told of it: local addresses only from who has one itself,
-    /// loopback only from who is on this machine.
+    /// What of it may be used when `by` told of it: local addresses only from who was reached at one itself,
+    /// loopback only from who was reached on this machine, and no names, which lead anywhere.
     pub fn told_by(mut self, by: &Contact) -> Contact {
-        let reach = by.addrs.iter().map(reach).max().unwrap_or(Reach::World);
-        let kept = std::mem::take(&mut self.addrs).into_iter().filter(|addr| self::reach(addr) <= reach);
-        self.addrs = kept.collect();
+        let reach = by.addrs.first().map_or(Reach::World, reach);
+        let may = |addr: &Addr| matches!(addr, Addr::Ip(_)) && self::reach(addr) <= reach;
+        self.addrs = std::mem::take(&mut self.addrs).into_iter().filter(may).collect();
+        self
+    }
+
+    /// What of it may be used by somebody who has these addresses itself, whoever told of it: local ones
+    /// only where the first 16 bits (of IPv6, 48) are those of an address of its own; loopback only by who is nowhere else.
+    pub fn near(mut self, own: &Contact) -> Contact {
+        let alone = !own.addrs.is_empty() && own.addrs.iter().all(Addr::is_loopback);
+        let may = |addr: &Addr| match reach(addr) {
+            Reach::World => matches!(addr, Addr::Ip(_)),
+            Reach::Machine => alone,
+            Reach::Network => own.addrs.iter().any(|own| neighbours(own, addr)),
+        };
+        self.addrs = std::mem::take(&mut self.addrs).into_iter().filter(may).collect();
         self
     }
 }
@@ -98,6 +111,15 @@ fn reach(addr: &Addr) -> Reach {
     match addr {
         Addr::Ip(addr) if is_local(addr.ip()) => Reach::Network,
         _ => Reach::World,
+    }
+}
+
+/// Whether both are on what may be one network.
+fn neighbours(one: &Addr, other: &Addr) -> bool {
+    match (one.socket_addr().map(|addr| addr.ip()), other.socket_addr().map(|addr| addr.ip())) {
+        (Some(IpAddr::V4(one)), Some(IpAddr::V4(other))) => one.to_bits() >> 16 == other.to_bits() >> 16,
+        (Some(IpAddr::V6(one)), Some(IpAddr::V6(other))) => one.to_bits() >> 80 == other.to_bits() >> 80,
+        _ => false,
     }
 }
 
@@ -126,11 +148,25 @@ mod tests {
             let some = PeerAddr::new(contact_at(2, by).id(), some.map(|addr| addr.parse().unwrap()));
             Contact::new(some).told_by(&contact_at(1, by)).addrs().len()
         };
-        assert_eq!(told("198.51.100.1:5"), 2);
-        assert_eq!(told("attic.example:5"), 2);
-        assert_eq!(told("10.0.0.8:5"), 3);
-        assert_eq!(told("[fd00::1]:5"), 3);
-        assert_eq!(told("127.0.0.1:5"), 4);
+        assert_eq!(told("198.51.100.1:5"), 1);
+        assert_eq!(told("attic.example:5"), 1);
+        assert_eq!(told("10.0.0.8:5"), 2);
+        assert_eq!(told("[fd00::1]:5"), 2);
+        assert_eq!(told("127.0.0.1:5"), 3);
+    }
+
+    #[test]
+    fn a_record_names_no_machine_of_another_house() {
+        let usable = |own: &str| {
+            let some = ["203.0.113.9:1", "192.168.1.1:1", "127.0.0.1:1", "attic.example:1"];
+            let some = PeerAddr::new(contact_at(2, own).id(), some.map(|addr| addr.parse().unwrap()));
+            let kept = Contact::new(some).near(&contact_at(1, own));
+            kept.addrs().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(usable("198.51.100.1:5"), ["203.0.113.9:1"]);
+        assert_eq!(usable("10.0.0.8:5"), ["203.0.113.9:1"]);
+        assert_eq!(usable("192.168.7.7:5"), ["203.0.113.9:1", "192.168.1.1:1"]);
+        assert_eq!(usable("127.0.0.1:5"), ["203.0.113.9:1", "127.0.0.1:1"]);
     }
 
     #[test]

@@ -188,12 +188,12 @@ impl Lookup {
         let by = contact.id();
         let mut peers = 0;
         for contact in closer {
-            if self.claimed.contains(&contact.id()) {
-                continue;
-            }
+            // Who was asked on another path is kept in mind all the same: it may have been asked in the wrong place.
+            let known = self.claimed.contains(&contact.id());
             // A path that began with nobody gets somebody: a newcomer knows one peer at first.
-            let empty = self.paths.iter().position(|path| path.known.is_empty()).unwrap_or(path);
-            peers += usize::from(self.paths[empty].learn(&self.target, contact, Some(by), hops + 1));
+            let empty = self.paths.iter().position(|path| path.known.is_empty()).filter(|_| !known);
+            let learnt = self.paths[empty.unwrap_or(path)].learn(&self.target, contact, Some(by), hops + 1);
+            peers += usize::from(learnt && !known);
         }
         let after = now.since(self.outcome.steps[step].asked);
         self.outcome.steps[step].end = Some(StepEnd::Answered { after, peers, records: records.len() });
@@ -213,7 +213,17 @@ impl Lookup {
 
     /// A query failed.
     pub(super) fn failed(&mut self, (path, step, slow): (usize, usize, bool), now: Time) {
-        if self.ended(path, step, slow, State::Failed).is_some() {
+        if let Some((contact, _)) = self.ended(path, step, slow, State::Failed) {
+            // Who named it may have lied about where it is: another path that heard of another place asks there.
+            let distance = contact.key().distance(&self.target);
+            let elsewhere = |path: &Path| {
+                path.known
+                    .get(&distance)
+                    .is_some_and(|known| known.state == State::New && known.contact != contact)
+            };
+            if self.paths.iter().any(elsewhere) {
+                self.claimed.remove(&contact.id());
+            }
             let after = now.since(self.outcome.steps[step].asked);
             self.outcome.steps[step].end = Some(StepEnd::Failed { after });
         }

@@ -241,6 +241,10 @@ impl Bucket {
     fn enter(&mut self, contact: Arc<Contact>, now: Time) {
         self.waiting.retain(|other| other.id() != contact.id());
         self.entries.push(Entry { contact, seen: now, failures: 0 });
+        if self.entries.len() >= BUCKET / 2 {
+            // Well known without a look-up: a newcomer need not ask for it.
+            self.looked.get_or_insert(now);
+        }
     }
 
     fn failed(&mut self, key: &Key, now: Time) -> bool {

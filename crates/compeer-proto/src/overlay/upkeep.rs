@@ -1,4 +1,4 @@
-//! Keeping the table true: who is tested, and what is looked at again.
+//! What time brings: queries that are slow or have failed, records to be signed anew, and keeping the table true.
 //!
 //! Somebody is tested who called us and could be of use, and whoever was silent longest when another wants its
 //! place or when nothing was heard of it for a while. One peer is tested and one bucket refreshed at a time, more often
@@ -7,11 +7,62 @@
 use std::sync::Arc;
 
 use super::table::Placed;
-use super::{Contact, Effect, Goal, Overlay, Purpose, Test};
-use crate::limits::{BUCKET, BUCKET_STALE, MAX_TESTS, QUERY_FAILS, SILENT, UPKEEP};
+use super::{Contact, Effect, Goal, Overlay, Purpose, Query, Test};
+use crate::limits::{
+    BUCKET, BUCKET_STALE, MAX_PUBLISHING, MAX_TESTS, QUERY_FAILS, REPUBLISH, SILENT, UPKEEP,
+};
 use crate::{PeerId, Time};
 
 impl Overlay {
+    /// When to call [`tick`](Self::tick).
+    pub fn wake(&self) -> Time {
+        let queries = self.queries.values().map(Query::due);
+        let tests = self.tests.values().filter(|test| test.pending).map(|test| test.until);
+        let published = self.published.values().map(|published| published.due);
+        queries.chain(tests).chain(published).fold(self.upkeep, Time::min)
+    }
+
+    /// Time has come by.
+    pub fn tick(&mut self, now: Time) {
+        let due: Vec<u64> =
+            self.queries.iter().filter(|(_, query)| query.due() <= now).map(|(n, _)| *n).collect();
+        for number in due {
+            let Some(query) = self.queries.get_mut(&number) else { continue };
+            if now.since(query.asked) >= QUERY_FAILS {
+                self.failed(number, now);
+                continue;
+            }
+            query.slow = true;
+            let (lookup, path) = (query.lookup, query.path);
+            if let Some(running) = self.lookups.get_mut(&lookup) {
+                running.lookup.slow(path);
+            }
+            self.advance(lookup, now);
+        }
+        let silent: Vec<PeerId> = self
+            .tests
+            .iter()
+            .filter(|(_, test)| test.pending && test.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        silent.into_iter().for_each(|id| self.tested(id, false, now));
+        // A few at a time: each asks dozens.
+        let mut room =
+            MAX_PUBLISHING.saturating_sub(self.running(|purpose| matches!(purpose, Purpose::Publish(_))));
+        for (subject, published) in self.published.iter_mut().filter(|(_, published)| published.due <= now) {
+            if room == 0 {
+                published.due = now + UPKEEP / 16;
+                continue;
+            }
+            room -= 1;
+            published.due = now + REPUBLISH;
+            self.effects.push_back(Effect::Sign { subject: *subject });
+        }
+        if self.upkeep <= now {
+            self.look_after_table(now);
+        }
+    }
+
     /// A peer that was to be tested is there, or is not.
     pub fn tested(&mut self, peer: PeerId, there: bool, now: Time) {
         let Some(test) = self.tests.get_mut(&peer).filter(|test| test.pending) else { return };
@@ -47,7 +98,7 @@ impl Overlay {
     }
 
     /// Tests who was silent for long, refreshes what nobody looked into for long, and forgets what has ended.
-    pub(super) fn look_after_table(&mut self, now: Time) {
+    fn look_after_table(&mut self, now: Time) {
         let mut soon = std::mem::take(&mut self.shaken);
         self.store.drop_ended(now);
         // What was published among few is published again when there are more.

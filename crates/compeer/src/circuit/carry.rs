@@ -183,7 +183,7 @@ impl Direction {
             let by_them = |_| Broken { who: self.passing.from, why: Why::Protocol };
             let passed = lane.pass(&buf[..filled]).map_err(by_them)?;
             let by_us = |why| Broken { who: self.me, why };
-            lock(&self.circuits.book).spend(&self.key, passed.data).map_err(by_us)?;
+            lock(&self.circuits.book).spend(&self.key, passed.len as u64).map_err(by_us)?;
             self.inner.tally.circuit_bytes_carried.more(passed.data as usize);
             if let Some(tap) = &self.circuits.tap {
                 each_data(&mut buf[..passed.len], |data| tap.passes(&self.passing, data));

@@ -1,6 +1,7 @@
 //! Driving the machine: one task that waits for time or for something to do, and a task for each question.
 //!
-//! The number of questions is bounded by the machine; of those, [`OVERLAY_CALLS`] are out at a time. A connection
+//! The number of questions is bounded by the machine; of those, [`OVERLAY_CALLS`] are out at a time, and
+//! [`OVERLAY_KEEPS`] records beside them. A connection
 //! made for a question is a passing one: it is closed when it was not used for a while.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::serve::caller;
 use super::{FEATURE, FIND, KEEP, Overlay};
 use crate::call::{Call, Way};
-use crate::limits::{MAX_CARRIERS, OVERLAY_CALLS, QUERY_FAILS};
+use crate::limits::{MAX_CARRIERS, OVERLAY_CALLS, OVERLAY_KEEPS, QUERY_FAILS};
 use crate::link::Link;
 use crate::peer::{Inner, spawn_until_down};
 use crate::transport::Purpose;
@@ -27,7 +28,7 @@ pub(crate) fn drive(inner: &Arc<Inner>) {
 }
 
 async fn run(overlay: Overlay) {
-    let calls = Arc::new(Semaphore::new(OVERLAY_CALLS));
+    let calls = [OVERLAY_CALLS, OVERLAY_KEEPS].map(|n| Arc::new(Semaphore::new(n)));
     let inner = overlay.peer.0.clone();
     let me = Subject::Peer(inner.id);
     let mut alone = true;
@@ -55,12 +56,15 @@ async fn run(overlay: Overlay) {
     }
 }
 
-fn act(overlay: &Overlay, inner: &Arc<Inner>, calls: &Arc<Semaphore>, effect: Effect) {
-    let (of_task, calls) = (overlay.clone(), calls.clone());
+fn act(overlay: &Overlay, inner: &Arc<Inner>, [calls, keeps]: &[Arc<Semaphore>; 2], effect: Effect) {
+    let (of_task, calls, keeps) = (overlay.clone(), calls.clone(), keeps.clone());
     match effect {
         Effect::Ask { query, to, find, .. } => {
             let ask = async move {
                 let _call = calls.acquire().await;
+                if !lock(&of_task.shared.machine).waits_for(query) {
+                    return;
+                }
                 let answer = ask(&of_task, query, &to, find.encode()).await;
                 of_task.answered(query, to.id(), answer);
             };
@@ -68,7 +72,7 @@ fn act(overlay: &Overlay, inner: &Arc<Inner>, calls: &Arc<Semaphore>, effect: Ef
         }
         Effect::Keep { to, record } => {
             let keep = async move {
-                let _call = calls.acquire().await;
+                let _call = keeps.acquire().await;
                 let sent = of_task.ask(&to, KEEP, record.bytes().to_vec());
                 if let Err(error) = sent.all().await {
                     tracing::debug!(peer = %to.id().short(), %error, "a record was not kept");
@@ -78,7 +82,6 @@ fn act(overlay: &Overlay, inner: &Arc<Inner>, calls: &Arc<Semaphore>, effect: Ef
         }
         Effect::Test { contact } => {
             let test = async move {
-                let _call = calls.acquire().await;
                 let there = test(&of_task, &contact).await;
                 let now = of_task.now();
                 of_task.shared.with(|machine| machine.tested(contact.id(), there, now));
@@ -152,12 +155,15 @@ impl Overlay {
         self.shared.with(|machine| machine.publish(record, self.now()));
     }
 
-    /// Peers that hold a connection with us and can be called by others: over them we can be reached when we cannot be
-    /// called ourselves.
+    /// Kept peers that can be called by others: over them we may be reached. Named only where nobody has
+    /// called us yet: who can be called need not say whom it knows.
     fn carriers(&self) -> Vec<PeerAddr> {
+        if self.peer.counters().accepted > 0 {
+            return Vec::new();
+        }
         let machine = lock(&self.shared.machine);
-        let connected = self.peer.connections().into_iter().map(|connection| connection.peer_id);
-        let entries = connected.filter_map(|id| machine.table().get(&id));
+        let connected = self.peer.connections().into_iter().filter(|connection| connection.kept);
+        let entries = connected.filter_map(|connection| machine.table().get(&connection.peer_id));
         entries.take(MAX_CARRIERS).map(|entry| entry.contact.to_peer_addr()).collect()
     }
 }

@@ -141,9 +141,14 @@ pub(crate) async fn in_passing(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<L
 /// A new connection with a peer that nobody carries, in passing.
 pub(crate) async fn directly(inner: &Arc<Inner>, to: PeerAddr) -> Result<Arc<Link>, ConnectError> {
     check_wanted(inner, to.id)?;
-    match to.addrs.is_empty() {
-        true => Err(ConnectError::NoAddress(to.id)),
-        false => shared_dial(inner, to, None).0.await,
+    if to.addrs.is_empty() {
+        return Err(ConnectError::NoAddress(to.id));
+    }
+    let (dial, ours) = shared_dial(inner, to.clone(), None);
+    match dial.await {
+        // What somebody else began may not have tried the addresses that we know.
+        Err(_) if !ours => shared_dial(inner, to, None).0.await,
+        dialled => dialled,
     }
 }
 
@@ -176,7 +181,7 @@ async fn dial_over(inner: &Arc<Inner>, to: PeerAddr, hop: Hop) -> Result<Arc<Lin
     while carrier.peer == to.id {
         let tried = PeerAddr::new(to.id, carrier.addrs);
         let failed = match dial(inner, tried.clone(), Begun::Dialled).await {
-            Err(error @ ConnectError::Unreachable(_)) => error,
+            Err(error @ (ConnectError::Unreachable(_) | ConnectError::WrongKey { .. })) => error,
             dialled => return dialled,
         };
         asked.tried.extend(tried.addrs);

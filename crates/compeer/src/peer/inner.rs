@@ -311,7 +311,8 @@ impl Host for PeerHost {
         // We are alive to hear that we were replaced: so there are two of us.
         if let Over::TheySaid(reason @ (GoodbyeReason::Replaced | GoodbyeReason::KeyRunsTwice), _) = over {
             let introduced = link.decided.borrow().is_some();
-            if introduced && self.0.is_chosen(link) {
+            let chosen = self.0.is_chosen_peer(link.peer) || (link.dialled && !link.in_passing());
+            if introduced && chosen {
                 if let Some(kept) = lock(&self.0.kept).get_mut(&link.peer) {
                     let twice = *reason == GoodbyeReason::KeyRunsTwice;
                     kept.heard_twice = twice.then(|| self.0.clock.now());
