@@ -35,16 +35,19 @@ fn listen() -> watch::Sender<bool> {
     };
     tokio::spawn(async move {
         loop {
-            tokio::select! {
+            let typed = tokio::select! {
                 biased;
-                // The terminal has shown it, and the cursor stands behind that.
-                _ = interrupt.recv() => console::end_line(),
-                _ = terminate.recv() => {}
-            }
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => false,
+            };
             if !std::mem::take(&mut first) {
                 std::process::exit(i32::from(Exit::Interrupted.code()));
             }
             teller.send_replace(true);
+            if typed {
+                // The terminal has shown it, and the cursor stands behind that. It may stand still.
+                tokio::task::spawn_blocking(console::end_line);
+            }
         }
     });
     wished

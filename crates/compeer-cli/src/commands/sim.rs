@@ -36,13 +36,13 @@ pub(crate) struct Sim {
     #[arg(value_name = "SCENARIO")]
     file: PathBuf,
     /// So many peers instead
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_env_values = true, env = "COMPEER_PEERS", value_name = "N")]
     peers: Option<u32>,
     /// This seed instead
-    #[arg(long)]
+    #[arg(long, hide_env_values = true, env = "COMPEER_SEED", value_name = "N")]
     seed: Option<u64>,
     /// Draw how many look-ups found, over time, to FILE
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, hide_env_values = true, env = "COMPEER_SVG", value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 

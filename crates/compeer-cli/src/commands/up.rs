@@ -146,7 +146,8 @@ impl Up {
         let old = self.join.iter().find(|peer| classic::address(peer).is_some());
         match (old, self.hops) {
             (Some(old), _) if self.classic.is_empty() => Err(classic::not_served(old)),
-            (None, Some(_)) => {
+            // One set in the environment for all times is no mistake.
+            (None, Some(_)) if std::env::var_os("COMPEER_HOPS").is_none() => {
                 Err(CommandError::usage("--hops says how far to join old programs, and none is named")
                     .hint("compeer up --classic 4444 --join classic:HOST:PORT --hops N"))
             }

@@ -38,12 +38,13 @@ fn translate(node: &Node, event: Event) -> Option<NodeEvent> {
             if !node.peer.is_known(peer) {
                 node.peer.table().remove(peer);
             }
+            let name = state.disconnected(peer)?;
             let again = node.peer.kept(peer).is_some();
             if again {
                 // Said with this; that it is not back at once is no news.
                 state.missed(peer);
             }
-            NodeEvent::Left { peer, name: state.disconnected(peer)?, reason, again }
+            NodeEvent::Left { peer, name, reason, again }
         }
         Event::Retrying { peer, reason, .. } if !state.retrying(peer, &reason) => return None,
         Event::Retrying { peer, after, reason } => {

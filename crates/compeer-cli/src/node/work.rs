@@ -16,7 +16,7 @@ use super::{Node, Role};
 use crate::exit::{CommandError, Outcome};
 use crate::limits::{MAX_JOBS, MAX_WAITING, MAX_WAITING_EACH, MAX_WAITING_PAIRED};
 use bytes::Bytes;
-use compeer::{Addr, Failure, Kind, PeerId, Request, classic};
+use compeer::{Addr, Connection, Failure, Kind, PeerId, Request, classic};
 use compeer_share::classic::KINDS;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -94,12 +94,18 @@ enum Caller {
     Key(Option<PeerId>),
 }
 
-fn caller(from: &Asker, ours: bool, at: Option<&Addr>) -> Caller {
-    match (from.peer, at.and_then(Addr::prefix)) {
+fn caller(from: &Asker, ours: bool, household: Option<IpAddr>) -> Caller {
+    match (from.peer, household) {
         (Some(peer), _) if ours => Caller::Ours(peer),
         (peer, Some(ip)) if peer.is_none() || !ip.is_loopback() => Caller::Household(ip),
         (peer, _) => Caller::Key(peer),
     }
+}
+
+/// Of whom nothing is known that comes over others is one household with all the like.
+fn household(connection: &Connection) -> Option<IpAddr> {
+    let unknown = IpAddr::from([0, 0, 0, 0]);
+    connection.household().or_else(|| (!connection.over().is_empty()).then_some(unknown))
 }
 
 /// A request at a worker.
@@ -180,7 +186,7 @@ impl Desk {
         let (peer, name) = answers::meet(&state, &request);
         let from = Asker { peer: Some(peer), addr: None, name, petname: state.petname(peer) };
         let ours = peer == state.id || from.petname.is_some();
-        let caller = caller(&from, ours, request.connection().path());
+        let caller = caller(&from, ours, household(&request.connection()));
         self.work(from, caller, request.body().clone()).await
     }
 
@@ -189,7 +195,7 @@ impl Desk {
         let addr = request.remote_addr();
         let name = format!("the old program at {addr}");
         let from = Asker { peer: None, addr: Some(addr), name, petname: None };
-        let caller = caller(&from, false, Some(&addr.into()));
+        let caller = caller(&from, false, Addr::from(addr).prefix());
         tokio::select! {
             biased;
             answer = self.work(from, caller, request.body().clone()) => answer,
@@ -436,7 +442,7 @@ mod tests {
         };
         let at = |text: &str| Some(text.parse::<Addr>().unwrap());
         let of = |n, petname: Option<&str>, at: &Option<Addr>| {
-            caller(&asker(n, petname), petname.is_some(), at.as_ref())
+            caller(&asker(n, petname), petname.is_some(), at.as_ref().and_then(Addr::prefix))
         };
         let (home, flat) = (at("192.0.2.1:5"), [at("[2001:db8::1]:5"), at("[2001:db8:0:1::2]:6")]);
         // Four keys, and an old program, in one household.

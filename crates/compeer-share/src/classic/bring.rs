@@ -62,6 +62,9 @@ pub(crate) async fn bring(shares: &Shares, promised: &ShareTicket) -> Result<Sha
     ticket.and_then(|ticket| ticket.into_share().ok()).ok_or_else(no_ticket)
 }
 
+/// The household of those of whom none is known.
+const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 impl Inner {
     /// What old programs have that fits all these words, as far as they say so within `left`.
     pub(crate) async fn beyond(&self, words: &str, left: Duration) -> Vec<Beyond> {
@@ -139,8 +142,11 @@ impl Inner {
         }
         // Who is paired is one of ours, of whom nothing is counted.
         let ours = self.peer.is_known(request.sender());
-        let path = request.connection().path().and_then(Addr::socket_addr);
-        let from = path.filter(|_| !ours).map(|from| from.ip());
+        let connection = request.connection();
+        // Who comes over others counts with the neighbour that carries, or with all of whom nothing is known.
+        let carried = || (!connection.over().is_empty()).then(|| connection.household().unwrap_or(NOWHERE));
+        let path = connection.path().and_then(Addr::socket_addr).map(|from| from.ip());
+        let from = path.or_else(carried).filter(|_| !ours);
         let begin = || self.clone().bring_to_cache(promised.name.clone(), owner.clone(), key.clone(), from);
         self.joined(&key, from, begin).await?;
         self.cache.ticket(&key).ok_or_else(|| Failure::new("it was let go again"))

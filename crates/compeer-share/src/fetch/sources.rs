@@ -183,14 +183,19 @@ pub(super) async fn run(
         return Err(FetchError::Lies);
     }
     let missing = job.missing().iter().map(|range| job.layout.byte_len(&range)).sum();
+    let called = job.calling.load(Ordering::Relaxed) > 0;
     let why = match job.refusal() {
-        Some(Refusal { why: Why::Changed, path }) => return Err(FetchError::Changed { path, missing }),
+        // As long as somebody is called who may have it all, one who has not says nothing.
+        Some(Refusal { why: Why::Changed, path }) if !called => {
+            return Err(FetchError::Changed { path, missing });
+        }
         Some(Refusal { why: Why::Unreadable, path }) => {
             format!("{} cannot be read there", text::escape(&path))
         }
+        Some(Refusal { why: Why::Changed, .. }) => "the files were changed there".into(),
         Some(Refusal { why: Why::Stopped, .. }) => "the share was stopped".into(),
         Some(Refusal { why: Why::Missing, .. }) => "the others do not have it either".into(),
-        None if refused => return Err(FetchError::NoMore { missing }),
+        None if refused && !called => return Err(FetchError::NoMore { missing }),
         None if why.is_empty() => "nothing came for too long".into(),
         None => why,
     };
@@ -285,7 +290,7 @@ async fn provider(
     if !(after.is_zero() && job.gave().contains(&peer)) {
         job.tell(FetchEvent::Source { peer });
     }
-    let _connected = Counted::new(&job.connected);
+    let connected = Counted::new(&job.connected);
     let stop = watch::Sender::new(false);
     let mut lanes = JoinSet::new();
     lanes.spawn(on_thread(Lane::new(job.clone(), source, opened.stream, stop.subscribe())));
@@ -332,6 +337,8 @@ async fn provider(
         Some(left) if !job.is_over() => {
             // What a lane asked for in its last moments.
             job.gone(source);
+            // Whoever hears of it looks who is connected.
+            drop(connected);
             if let Left::Again { why, .. } = &left {
                 job.tell(FetchEvent::Lost { peer, why: why.clone() });
             }

@@ -4,6 +4,7 @@
 //! It is a view of the link ([`link`](crate::link)) and holds nothing of its own:
 //! keeping one does not keep the connection open.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,12 @@ impl Connection {
     /// Where it is; `None` for a stream that was handed in, and over others.
     pub fn path(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
+    }
+
+    /// What the other side is counted as, beside others of one address or IPv6 /56; over others that of
+    /// the neighbour that carries it. `None` where nobody can tell.
+    pub fn household(&self) -> Option<IpAddr> {
+        self.0.prefix()
     }
 
     /// Who carries it, the neighbour first, as they say; empty when nobody does. Only the

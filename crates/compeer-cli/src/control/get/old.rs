@@ -121,6 +121,8 @@ async fn write(path: &Path, mut answered: Reply, blamed: impl Fn(Error) -> Comma
     while let Some(some) = answered.next().await {
         file.write_all(&some.map_err(&blamed)?).await.map_err(failed)?;
     }
+    // What is written last may fail too, and only this says so.
+    file.flush().await.map_err(failed)?;
     file.sync_all().await.map_err(failed)?;
     let target = path.to_owned();
     spawn_blocking(move || part.persist_noclobber(&target)).await.map_err(panicked)?.map(drop).map_err(
