@@ -138,7 +138,8 @@
 //! Handlers run concurrently, and a panicking one fails its own request only.
 //! A peer may call itself. Reading replies slowly holds up nothing but those
 //! replies. No packet goes to an address that nobody named; [`discovery`], for who
-//! asks for it, keeps to the local network.
+//! asks for it, keeps to the local network, and in the [`overlay`], for who takes
+//! part, it is peers that name peers.
 
 mod addrs;
 mod call;
