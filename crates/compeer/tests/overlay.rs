@@ -112,3 +112,19 @@ async fn who_listens_nowhere_looks_up_and_is_in_no_table() {
         assert_eq!(table.len(), peers.len() - 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_called_is_reached_over_a_peer_that_it_keeps() {
+    let network = MemoryNetwork::new(5);
+    let carrying =
+        |n| builder(&network, n).carry(compeer::Carry::default()).listen(format!("10.0.0.{n}:7").as_str());
+    let (a, b, e) = (carrying(1).spawn().await.unwrap(), carrying(2).spawn().await.unwrap(), carrying(3));
+    network.cut(ip(1), ip(3));
+    let e = e.spawn().await.unwrap();
+    e.keep(b.addr());
+    a.overlay().unwrap().join([b.addr()]);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(ask(&a, &e).await.unwrap(), e.id().to_string());
+    let connection = a.connections().into_iter().find(|connection| connection.peer_id == e.id()).unwrap();
+    assert_eq!(connection.over, [b.id()]);
+}
