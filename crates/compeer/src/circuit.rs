@@ -177,6 +177,10 @@ pub(crate) fn dial(
         };
         inner.tally.circuits_opened.one();
         let carriers = next.carriers;
+        let blocked = carriers.iter().copied().find(|carrier| lock(&inner.blocked).contains(carrier));
+        if let Some(who) = blocked {
+            return Err(CircuitError::refused(Broken { who, why: Why::Blocked }).into());
+        }
         let io = End::new(&inner.runtime, next.stream, carriers.clone(), None);
         let side = Side::Calls { expected: to.id, purpose };
         let wire = within_handshake(inner.transport.secure(Box::new(io), side)).await;
@@ -256,6 +260,10 @@ async fn read_open(stream: &mut Stream) -> std::io::Result<Open> {
 /// It ends here: the other end proves its key, and is let in like any caller.
 async fn end_here(inner: &Arc<Inner>, mut stream: Stream, open: &Open, booked: Booked) {
     let carriers = open.path[1..].to_vec();
+    if carriers.is_empty() && !open.stream {
+        // A connection that nobody carries is made without a circuit, and has an address.
+        return;
+    }
     let said = Opened { carriers: carriers.clone(), ext: Ext::new() }.encode();
     let answered = async {
         stream.write_all(&said).await?;

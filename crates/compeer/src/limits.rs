@@ -128,9 +128,9 @@ pub const STREAM_LINGER: Duration = Duration::from_secs(60);
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Circuits with one neighbour at a time, whoever opened them and wherever they end, beside its
-/// bulk streams. Unit: circuits. All that a peer behind one carrier does goes over it: a guess at
-/// thirty connections with their eight streams each.
-pub const MAX_CIRCUITS_PER_PEER: usize = 256;
+/// bulk streams. Unit: circuits. Any neighbour may open them, and each takes a descriptor: as many as
+/// two peers that carry would take of one who asks, which is seven connections with their eight streams each.
+pub const MAX_CIRCUITS_PER_PEER: usize = 2 * CARRIED_PER_PEER;
 
 /// Circuits carried for others at a time. Unit: circuits. Each takes up to 150 KiB and two
 /// descriptors while much passes.

@@ -100,12 +100,12 @@ pub(super) async fn run(
     };
     let mut blocks = inner.circuits.blocks.subscribe();
     let blocked = async {
-        while blocks.changed().await.is_ok() {
+        let takes_part = || {
             let blocked = lock(&inner.blocked);
-            if open.path.iter().chain([&open.target]).any(|peer| blocked.contains(peer)) {
-                break;
-            }
-        }
+            open.path.iter().chain([&open.target]).any(|peer| blocked.contains(peer))
+        };
+        // Somebody may have been blocked while the way was looked for.
+        while !takes_part() && blocks.changed().await.is_ok() {}
         break_at(&trouble, Broken { who: inner.id, why: Why::Blocked });
         std::future::pending::<()>().await;
     };
