@@ -63,3 +63,8 @@ readme:
 # All checks, as on a clean clone.
 ci:
     .ci/run
+
+# Fifty peers in a chain that find each other by id, also when a third is killed.
+overlay:
+    cargo build --release
+    tests/overlay.sh target/release/compeer 50
