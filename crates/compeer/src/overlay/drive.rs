@@ -38,8 +38,10 @@ async fn run(overlay: Overlay) {
         let wake = loop {
             let mut machine = lock(&overlay.shared.machine);
             let now = overlay.now();
-            if std::mem::replace(&mut alone, machine.table().is_empty()) && !alone {
-                // Somebody is there: look who else is, and be known.
+            let was_alone = std::mem::replace(&mut alone, machine.table().is_empty());
+            if was_alone && !alone && !overlay.peer.local_addrs().is_empty() {
+                // Somebody is there: look who else is, and be known. Who waits for nobody, such as a command that says a
+                // word and ends, leaves the others in peace.
                 machine.join([], now);
                 let _ = machine.announce(me, now);
             }
